@@ -1,0 +1,1 @@
+"""Running targets: emulators, boards and host processes behind one interface (`base.Device`)."""

@@ -1,0 +1,1 @@
+"""Run documents: the schema, the store, figures and statistics."""

@@ -1,0 +1,187 @@
+"""The run document: one suite on one target with one method and one seed, with every raw figure and its origin.
+
+The report and the figures CSV are rendered from run documents alone. Sizes are bytes, ticks are in `TickSeries.unit`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+Kind = Literal["measured", "simulated", "analytic", "published"]
+"""measured: read from a device. simulated: read from an emulator (instructions). analytic: computed from the plan."""
+
+
+class Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+
+class Provenance(Document):
+    """Where the figures come from. A figure without provenance does not exist."""
+
+    started_at: str
+    """ISO 8601, UTC."""
+    duration_seconds: float
+    trainbench_version: str
+    git_revision: str | None
+    git_dirty: bool | None
+    host: str
+    python: str
+    toolchain: str
+    compiler_flags: tuple[str, ...]
+    versions: dict[str, str]
+    """Emulator, pyOCD, NumPy and the like."""
+    model_name: str
+    model_digest: str
+    dataset_name: str
+    dataset_description: str
+    dataset_digest: str
+    elf_digest: str
+    plan_digest: str
+
+
+class PlannedBuffer(Document):
+    """One arena buffer: lives in operators [first, last), at [offset, offset + size)."""
+
+    name: str
+    offset: int
+    size: int
+    first: int
+    last: int
+    what: Literal["input", "activation", "mask", "gradient", "scratch"]
+
+
+class PlannedOperator(Document):
+    """One operator in execution order."""
+
+    name: str
+    kind: str
+    phase: Literal["forward", "backward", "update"]
+    layer: str
+    macs: int
+    live_bytes: int
+    """Arena bytes live while it runs."""
+
+
+class MemoryPlan(Document):
+    arena_bytes: int
+    lower_bound: int
+    gap_bytes: int
+    order: str
+    """Which greedy order won."""
+    buffers: tuple[PlannedBuffer, ...]
+    operators: tuple[PlannedOperator, ...]
+
+
+class SchemeSummary(Document):
+    """What the method updates."""
+
+    method: str
+    """Name of the scheme: full, last-layer, bias-only:12, sparse-49kb, …"""
+    description: str
+    updated_bias_layers: int
+    updated_weight_layers: tuple[str, ...]
+    """e.g. 'conv24 r=0.25'"""
+    trainable_values: int
+    rounding: Literal["nearest", "stochastic", "extended"]
+    learning_rate: float
+    accumulate: int = 1
+    extra_memory_analytic: int
+    """The paper's analytic rule, bytes."""
+
+
+class Sram(Document):
+    """Bytes of SRAM, by the definitions of docs/measuring.md. kind: how peak was obtained."""
+
+    kind: Kind
+    peak: int
+    static: int
+    state: int
+    arena: int
+    arena_touched: int
+    stack: int
+    agent: int
+    untouched_outside: bool
+    """True when painting found no byte touched outside plan, stack, static, state and agent."""
+    budget_part: str | None = None
+    budget_bytes: int | None = None
+    lacking_bytes: int = 0
+    """By how much peak misses the budget; 0 when it fits."""
+
+
+class TickSeries(Document):
+    """Raw ticks of one kind of call, in order."""
+
+    unit: Literal["instructions", "cycles", "nanoseconds"]
+    kind: Kind
+    values: tuple[int, ...]
+
+
+class OperatorTicks(Document):
+    """Median ticks of one operator in a profiling build."""
+
+    operator: str
+    ticks: int
+
+
+class Accuracy(Document):
+    """Held-out top-1. `correct_*` are per test image, in dataset order, so that methods can be compared paired."""
+
+    test_labels: tuple[int, ...]
+    predicted_before: tuple[int, ...]
+    predicted_after: tuple[int, ...]
+    classes: tuple[str, ...]
+    train_images: int
+    epochs: int
+    losses: tuple[float, ...]
+    """Training loss of every step."""
+    curve: tuple[tuple[int, float], ...]
+    """(step, held-out accuracy in 0..1)"""
+    computed_on: str
+    """Target that ran the training whose accuracy this is."""
+
+
+class Digests(Document):
+    """SHA-256 of the trainable state after n steps."""
+
+    steps: int
+    state: str
+
+
+class Sections(Document):
+    """ELF section sizes of the trainer's firmware, bytes."""
+
+    text: int
+    rodata: int
+    data: int
+    bss: int
+    flash: int
+    """text + rodata + data initializers."""
+
+
+class RunDocument(Document):
+    schema_version: Literal[1] = 1
+    suite: str
+    target: str
+    target_title: str
+    core: str
+    method: str
+    seed: int
+    status: Literal["done", "not-run", "failed"]
+    reason: str = ""
+    """Why it was not run or failed, one sentence; empty when done."""
+    provenance: Provenance
+    scheme: SchemeSummary
+    plan: MemoryPlan | None = None
+    sections: Sections | None = None
+    sram: Sram | None = None
+    step_ticks: TickSeries | None = None
+    predict_ticks: TickSeries | None = None
+    operator_ticks: tuple[OperatorTicks, ...] = ()
+    digests: tuple[Digests, ...] = ()
+    accuracy: Accuracy | None = None
+    warnings: tuple[str, ...] = ()
+    notes: dict[str, str] = Field(default_factory=dict)

@@ -1,0 +1,93 @@
+"""Targets: one folder each under `targets/`, described by its `target.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import TargetError, UsageError
+
+TARGETS_ROOT = Path(__file__).resolve().parent.parent / "targets"
+
+
+class TickUnit(StrEnum):
+    """What the target's tick source counts. Emulators count instructions, never cycles."""
+
+    INSTRUCTIONS = "instructions"
+    CYCLES = "cycles"
+    NANOSECONDS = "nanoseconds"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Region(Strict):
+    """A memory region as linked. Addresses and sizes in bytes."""
+
+    name: str
+    start: int
+    size: int = Field(gt=0)
+    kind: Literal["flash", "ram"]
+
+
+class Toolchain(Strict):
+    """Compilers that can build for this target; the first is the default."""
+
+    compilers: tuple[str, ...]
+    flags: tuple[str, ...] = ()
+    optimization: str = "-O2"
+
+
+class QemuStart(Strict):
+    machine: str
+    arguments: tuple[str, ...] = ()
+
+
+class Budget(Strict):
+    """The SRAM a product on the part this target stands for would have."""
+
+    part: str
+    sram_bytes: int = Field(gt=0)
+
+
+class Target(Strict):
+    """One target folder. `folder` is filled in by the loader."""
+
+    name: str
+    title: str
+    driver: Literal["qemu", "native"]
+    core: str
+    tick_unit: TickUnit
+    ticks_per_count: int = 1
+    """What one count of the tick source is worth in `tick_unit` (40 instructions per CMSDK timer tick on QEMU)."""
+    toolchain: Toolchain
+    regions: tuple[Region, ...] = ()
+    budget: Budget | None = None
+    qemu: QemuStart | None = None
+    folder: Path
+
+
+def target_names(root: Path = TARGETS_ROOT) -> list[str]:
+    """Names of all target folders, sorted."""
+    return sorted(path.parent.name for path in root.glob("*/target.toml"))
+
+
+def load_target(name: str, root: Path = TARGETS_ROOT) -> Target:
+    """Read `targets/NAME/target.toml`; raise UsageError for an unknown name, TargetError for a bad file."""
+    path = root / name / "target.toml"
+    if name not in target_names(root):
+        raise UsageError(f"no target named {name!r}; there are: {', '.join(target_names(root))}")
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Target.model_validate({**fields, "name": name, "folder": path.parent})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TargetError(f"{path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise TargetError(f"{path}: {where}: {first['msg']}") from error
