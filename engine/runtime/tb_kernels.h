@@ -1,0 +1,96 @@
+/* tb_kernels.h: the portable kernels of a generated trainer. Definitions: docs/numerics.md. Layout HWC, batch 1.
+ *
+ * Weights of a partly trainable layer lie in two places: `trainable` (SRAM) and `frozen` (flash). `channels` lists the
+ * input channels (of a depthwise layer: the channels), trainable ones first, each part ascending; NULL means that all of
+ * them are in one place and in order. Stored order of a part with n channels: conv2d [OC][KH][KW][n], depthwise [n][KH][KW].
+ * Nothing here allocates; `scratch` has the size the compiler planned and is 4-byte aligned.
+ */
+#ifndef TB_KERNELS_H
+#define TB_KERNELS_H
+
+#include <stdint.h>
+
+typedef struct {
+  uint16_t in_height, in_width, in_channels;
+  uint16_t out_height, out_width, out_channels;
+  uint16_t kernel_height, kernel_width, stride, padding;
+  int32_t in_zero, out_zero;
+  uint8_t shift;              /* left shift of the accumulator before `multiplier` */
+  const int32_t *multiplier;  /* [out_channels] */
+} tb_conv_t;
+
+typedef struct {
+  const int8_t *frozen;      /* NULL if all channels are trainable */
+  int8_t *trainable;         /* NULL if none is */
+  const uint16_t *channels;  /* NULL if one part holds everything, in order */
+  uint16_t trainable_count;  /* number of trainable (input) channels */
+} tb_weights_t;
+
+typedef struct {
+  int32_t multiplier_a, multiplier_b, offset;
+  uint8_t shift;
+} tb_add_t;
+
+typedef enum { TB_NEAREST = 0, TB_STOCHASTIC = 1, TB_EXTENDED = 2 } tb_rounding_t;
+
+/* What all updates of one training step share. */
+typedef struct {
+  float learning_rate;
+  uint32_t step_key;   /* mix(seed + 0x9e3779b9 * t) */
+  uint8_t apply;       /* 1: update the weights; 0: only accumulate */
+  uint8_t accumulate;  /* 1: gradients go through the accumulators */
+  float mean;          /* 1 / images per update, used where accumulate = 1 */
+} tb_step_t;
+
+/* How one tensor is updated. */
+typedef struct {
+  const float *scale;      /* [out_channels] quantization-aware scaling; 0 freezes the channel */
+  uint32_t stream;         /* of stochastic rounding: number of the tensor in state order */
+  tb_rounding_t rounding;
+  uint8_t *low;            /* low bytes of int8 weights where rounding is extended, else NULL */
+  float *accumulator;      /* one per trainable value where gradients are accumulated, else NULL */
+} tb_update_t;
+
+uint32_t tb_mix(uint32_t x);
+float tb_expf(float x); /* x <= 0 */
+float tb_logf(float x); /* x >= 1 */
+
+/* Forward. `mask` may be NULL. scratch of conv2d and its gradients: KH*KW*IC bytes where `channels` is not NULL, else none. */
+void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,
+                  uint8_t *mask, void *scratch);
+void tb_depthwise_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias,
+                            int8_t *y, uint8_t *mask);
+void tb_add_i8(const tb_add_t *add, const int8_t *a, const int8_t *b, int8_t *y, uint8_t *mask, uint32_t count);
+void tb_global_average_pool_i8(const int8_t *x, int8_t *y, uint32_t pixels, uint32_t channels, int32_t in_zero,
+                               int32_t out_zero, int32_t multiplier, uint8_t shift);
+void tb_dequantize_i8_f32(const int8_t *x, float *y, uint32_t count, int32_t zero, float scale);
+void tb_fully_connected_f32(const float *x, const float *weight, const float *bias, float *y, uint32_t classes,
+                            uint32_t features);
+float tb_softmax_cross_entropy_f32(const float *logits, uint32_t label, float *gradient, uint32_t classes);
+
+/* Backward, float32 gradients. In-place operators take one buffer. */
+void tb_masked_scale_f32(float *gradient, const uint8_t *mask, const float *scale, uint32_t pixels, uint32_t channels);
+void tb_conv2d_grad_input_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights, float *dx,
+                              void *scratch);
+void tb_depthwise_conv2d_grad_input_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights,
+                                        float *dx);
+void tb_global_average_pool_grad_f32(const float *df, float *dx, uint32_t pixels, uint32_t channels, float factor);
+void tb_dequantize_grad_f32(const float *df, float *dx, uint32_t count, float scale);
+void tb_add_grad_f32(const float *gradient, const uint8_t *mask, float factor_a, float factor_b, float *ga, float *gb,
+                     uint32_t count); /* ga or gb may be `gradient`; either may be NULL: not needed */
+void tb_accumulate_f32(const float *a, const float *b, float *y, uint32_t count); /* y may be a or b */
+void tb_fully_connected_grad_input_f32(const float *dz, const float *weight, float *df, uint32_t classes,
+                                       uint32_t features);
+
+/* Updates. scratch of conv2d_update: 4 * KH*KW*trainable_count bytes; bias_update: 4 * channels bytes; depthwise: none. */
+void tb_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const int8_t *x, const tb_weights_t *weights,
+                          const tb_update_t *update, const tb_step_t *step, void *scratch);
+void tb_depthwise_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const int8_t *x,
+                                    const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step);
+void tb_bias_update_f32(const float *gradient, int32_t *bias, const tb_update_t *update, const tb_step_t *step,
+                        uint32_t pixels, uint32_t channels, int32_t limit, void *scratch);
+void tb_fully_connected_update_f32(const float *dz, const float *features, float *weight, float *bias,
+                                   float *weight_accumulator, float *bias_accumulator, const tb_step_t *step,
+                                   uint32_t classes, uint32_t feature_count);
+
+#endif
