@@ -1,0 +1,1 @@
+"""One module per operator family, and the NumPy reference of every kernel."""
