@@ -1,0 +1,148 @@
+"""Suites: one folder each under `suites/`, declared by its `suite.toml`; targets x methods x seeds make its cells."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import HarnessError, UsageError
+from harness.measure.accuracy import Course, Schedule
+
+SUITES_ROOT = Path(__file__).resolve().parent.parent / "suites"
+
+
+class SuiteError(HarnessError):
+    """A suite folder that is malformed."""
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Method(Strict):
+    """One update scheme with the course it is trained by. Learning rates are per image."""
+
+    name: str
+    """As on the command line and in the report."""
+    scheme: str = ""
+    """Name of an engine scheme or path of a scheme file; empty: the same as `name`."""
+    learning_rate: float = Field(gt=0)
+    epochs: int | None = Field(default=None, ge=1)
+    """After the warm-up; None: the suite's."""
+
+    @property
+    def scheme_name(self) -> str:
+        return self.scheme or self.name
+
+
+class Suite(Strict):
+    """One suite folder. `folder` is filled in by the loader."""
+
+    name: str
+    title: str
+    description: str
+    folder: Path
+    dataset: str
+    """A dataset specification, as `--dataset` takes it."""
+    backbone: str
+    """A file, relative to the project."""
+    targets: tuple[str, ...] = Field(min_length=1)
+    reference: str = "host"
+    """The target that trains the whole course; its accuracy counts for the others when the state digests are equal."""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    rounding: str = "stochastic"
+    device_steps: int = Field(ge=1)
+    """Training steps every target runs: timed, and digested at the end."""
+    device_predictions: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    warmup_epochs: int = Field(default=1, ge=0)
+    schedule: Schedule = "cosine"
+    flips: bool = True
+    curve_points: int = Field(default=8, ge=1)
+    methods: tuple[Method, ...] = Field(min_length=1)
+
+    def course(self, method: Method) -> Course:
+        """How `method` is trained."""
+        return Course(
+            learning_rate=method.learning_rate,
+            epochs=method.epochs or self.epochs,
+            warmup_epochs=self.warmup_epochs,
+            schedule=self.schedule,
+            flips=self.flips,
+        )
+
+    @property
+    def test_module(self) -> Path:
+        """The pytest module that asserts this suite."""
+        return self.folder / f"test_{self.folder.name}.py"
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One entry of the suite's table."""
+
+    target: str
+    method: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.method} on {self.target}, seed {self.seed}"
+
+
+def suite_names(root: Path = SUITES_ROOT) -> list[str]:
+    """Names of all suites, sorted: the folder's name with hyphens."""
+    return sorted(path.parent.name.replace("_", "-") for path in root.glob("*/suite.toml"))
+
+
+def load_suite(name: str, root: Path = SUITES_ROOT) -> Suite:
+    """Read `suites/NAME/suite.toml`; UsageError for an unknown name, SuiteError for a bad file."""
+    if name not in suite_names(root):
+        raise UsageError(f"no suite named {name!r}; there are: {', '.join(suite_names(root))}")
+    path = root / name.replace("-", "_") / "suite.toml"
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Suite.model_validate({**fields, "name": name, "folder": path.parent})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SuiteError(f"{path}: {where}: {first['msg']}") from error
+
+
+def select_methods(
+    suite: Suite, wanted: Sequence[str], learning_rate: float | None = None
+) -> tuple[Method, ...]:
+    """The suite's methods, or those named in `wanted`.
+
+    A scheme that the suite does not declare has no tuned learning rate: it needs `learning_rate`, which also replaces
+    the declared ones.
+    """
+    declared = {method.name: method for method in suite.methods}
+    chosen: list[Method] = []
+    for name in dict.fromkeys(wanted or declared):
+        method = declared.get(name)
+        if method is None and learning_rate is None:
+            raise UsageError(
+                f"suite {suite.name} has no method named {name!r}; there are: {', '.join(declared)}"
+                " (another scheme needs --learning-rate)"
+            )
+        if method is None or learning_rate is not None:
+            fields = method.model_dump() if method else {"name": name}
+            method = Method.model_validate({**fields, "learning_rate": learning_rate})
+        chosen.append(method)
+    return tuple(chosen)
+
+
+def make_cells(targets: Sequence[str], methods: Sequence[Method], seeds: Sequence[int]) -> tuple[Cell, ...]:
+    """The product, duplicates removed, in the order given."""
+    return tuple(
+        Cell(target, method.name, seed)
+        for target in dict.fromkeys(targets)
+        for method in methods
+        for seed in dict.fromkeys(seeds)
+    )
