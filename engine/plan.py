@@ -107,9 +107,8 @@ def lower_bound(buffers: Sequence[Buffer], alignment: int = DEFAULT_ALIGNMENT) -
         size = _rounded(buffer.size, alignment)
         events += [(buffer.first, size), (buffer.last, -size)]
     live = most = 0
-    for _, change in sorted(
-        events
-    ):  # at equal times the negative change sorts first: lifetimes are half-open
+    # Lifetimes are half-open: at equal times the negative change sorts first.
+    for _, change in sorted(events):
         live += change
         most = max(most, live)
     return most
@@ -212,12 +211,17 @@ def _moved(problem: _Problem, placement: _Placement, generator: random.Random) -
     """
     order = list(placement.order)
     at_peak = [i for i, offset in enumerate(placement.offsets) if offset + problem.sizes[i] == placement.peak]
-    mover = generator.choice(at_peak if generator.random() < 0.5 else order)
+    mover = _pick(at_peak if generator.random() < 0.5 else order, generator)
     targets = problem.conflicts[mover]
     if targets:
         order.remove(mover)
-        order.insert(order.index(generator.choice(targets)), mover)
+        order.insert(order.index(_pick(targets, generator)), mover)
     return tuple(order)
+
+
+def _pick(values: Sequence[int], generator: random.Random) -> int:
+    """One of `values`; of the generator, Python keeps only `random()` alike from version to version."""
+    return values[int(generator.random() * len(values))]
 
 
 def _by_size(problem: _Problem, index: int) -> tuple[int, ...]:
