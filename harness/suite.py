@@ -1,4 +1,4 @@
-"""Suites: one folder each under `suites/`, declared by its `suite.toml`; targets x methods x seeds make its cells."""
+"""Suites: one folder each under `suites/`, declared by its `suite.toml`; targets x methods x seeds."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Suite(Strict):
     """A file, relative to the project."""
     targets: tuple[str, ...] = Field(min_length=1)
     reference: str = "host"
-    """The target that trains the whole course; its accuracy counts for the others when the state digests are equal."""
+    """The target that trains the whole course; its accuracy counts for others with equal state digests."""
     seeds: tuple[int, ...] = Field(min_length=1)
     rounding: str = "stochastic"
     device_steps: int = Field(ge=1)
@@ -119,8 +119,8 @@ def select_methods(
 ) -> tuple[Method, ...]:
     """The suite's methods, or those named in `wanted`.
 
-    A scheme that the suite does not declare has no tuned learning rate: it needs `learning_rate`, which also replaces
-    the declared ones.
+    A scheme that the suite does not declare has no tuned learning rate: it needs `learning_rate`, which also
+    replaces the declared ones.
     """
     declared = {method.name: method for method in suite.methods}
     chosen: list[Method] = []

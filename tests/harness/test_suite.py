@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HarnessError, UsageError
+from harness.suite import Cell, load_suite, make_cells, select_methods, suite_names
+
+
+def test_every_suite_loads() -> None:
+    assert "people-detection" in suite_names()
+    for name in suite_names():
+        suite = load_suite(name)
+        assert suite.device_steps >= 30
+        assert suite.device_predictions >= 30
+        assert suite.reference in suite.targets
+
+
+def test_an_unknown_suite_lists_what_exists() -> None:
+    with pytest.raises(UsageError, match=r"there are: .*people-detection"):
+        load_suite("nothing")
+
+
+def test_methods_are_those_declared_or_those_wanted() -> None:
+    suite = load_suite("people-detection")
+    assert select_methods(suite, []) == suite.methods
+    assert [method.name for method in select_methods(suite, ["last-layer", "full", "full"])] == [
+        "last-layer",
+        "full",
+    ]
+
+
+def test_an_unknown_method_needs_a_learning_rate() -> None:
+    suite = load_suite("people-detection")
+    with pytest.raises(UsageError, match=re.escape("no method named 'last:3'; there are: full, last-layer")):
+        select_methods(suite, ["last:3"])
+    (method,) = select_methods(suite, ["last:3"], learning_rate=0.5)
+    assert (method.scheme_name, method.learning_rate) == ("last:3", 0.5)
+
+
+def test_cells_are_the_product_without_duplicates() -> None:
+    methods = load_suite("people-detection").methods[:2]
+    cells = make_cells(["b", "a", "b"], methods, [0, 1, 0])
+    assert len(cells) == len(set(cells)) == 8
+    assert cells[0] == Cell("b", methods[0].name, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("title = ", "not valid TOML"), ("title = 'x'", "description: Field required"), ("a = 1", "a: Extra")],
+)
+def test_a_malformed_suite_is_named(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "bad_suite" / "suite.toml"
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(HarnessError) as caught:
+        load_suite("bad-suite", tmp_path)
+    assert str(path) in str(caught.value)
+    if problem != "a: Extra":
+        assert problem in str(caught.value)
