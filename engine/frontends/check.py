@@ -77,8 +77,8 @@ def _check_residual(
     _check_quantization(f"{name}.residual", "output", residual.output)
     if entry[:2] != exit_shape:
         raise NetworkFileError(
-            f"{name}.residual: the block's input has (channels, size) {entry[:2]} and its output {exit_shape}, "
-            f"so they cannot be added"
+            f"{name}.residual: the block's input has (channels, size) {entry[:2]} and its output "
+            f"{exit_shape}, so they cannot be added"
         )
     if residual.skip != entry[2]:
         raise NetworkFileError(

@@ -63,7 +63,8 @@ def _array(archive: Archive, entry: str, dtype: np.dtype[np.generic]) -> np.ndar
         raise NetworkFileError(f"entry {entry!r} has no valid NumPy header: {reason}") from error
     if found.str not in _LITTLE_ENDIAN or found != dtype or fortran:
         raise NetworkFileError(
-            f"entry {entry!r} holds {found} in {'Fortran' if fortran else 'C'} order, expected {dtype} in C order"
+            f"entry {entry!r} holds {found} in {'Fortran' if fortran else 'C'} order, "
+            f"expected {dtype} in C order"
         )
     if (
         any(length < 0 for length in shape)
