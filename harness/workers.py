@@ -1,0 +1,180 @@
+"""Jobs in processes of their own, a few at a time.
+
+One process a job: a crash loses one job, ending a job is a signal, and pyOCD's global state is never shared.
+The processes come from multiprocessing's fork server, so that the heavy imports happen once. Whatever happens
+to this process, the jobs end: each watches it, and their emulators end with them.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from typing import Generic, NoReturn, TypeVar
+
+T = TypeVar("T")
+
+Report = Callable[[int, int], None]
+"""Called by a job as `report(done, total)`."""
+
+PRELOADED = ("harness.cell",)
+_GRACE_SECONDS = 5.0
+"""How long an ended job may take to close its device before it is killed."""
+
+
+class JobCrashed(Exception):  # noqa: N818 - what happened, not an error class of the user's
+    """A job ended in a way nobody foresaw: an unexpected exception, or a process that died."""
+
+
+@dataclass(frozen=True)
+class Job(Generic[T]):
+    """`call(report)` runs in another process; it and its result are pickled."""
+
+    title: str
+    call: Callable[[Report], T]
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """What became of a job: `value`, or the error it raised. An unforeseen one is a JobCrashed."""
+
+    job: Job[T]
+    value: T | None = None
+    error: Exception | None = None
+
+    def unwrap(self) -> T:
+        if self.error is not None:
+            raise self.error
+        assert self.value is not None
+        return self.value
+
+
+@dataclass(frozen=True)
+class _Running(Generic[T]):
+    job: Job[T]
+    process: ForkServerProcess
+    connection: Connection
+
+
+def run_jobs(
+    jobs: Sequence[Job[T]],
+    expected: tuple[type[Exception], ...],
+    *,
+    limit: int,
+    on_start: Callable[[Job[T]], None] = lambda job: None,
+    on_progress: Callable[[Job[T], int, int], None] = lambda job, done, total: None,
+) -> Iterator[Outcome[T]]:
+    """Run `jobs` in order, `limit` at a time, and yield each outcome as it comes.
+
+    `expected`: errors of these classes come back as they are. Closing the iterator early ends all jobs, so
+    wrap it in `contextlib.closing`.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOADED))
+    waiting = list(jobs)
+    running: list[_Running[T]] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < limit:
+                running.append(_start(waiting.pop(0), expected, context))
+                on_start(running[-1].job)
+            ready = wait([entry.connection for entry in running])
+            for entry in [entry for entry in running if entry.connection in ready]:
+                message = _receive(entry)
+                match message:
+                    case ("progress", int() as done, int() as total):
+                        on_progress(entry.job, done, total)
+                    case _:
+                        running.remove(entry)
+                        _end(entry)
+                        yield _outcome(entry, message)
+    finally:
+        for entry in running:
+            entry.process.terminate()
+        for entry in running:
+            _end(entry)
+
+
+def _start(
+    job: Job[T], expected: tuple[type[Exception], ...], context: multiprocessing.context.ForkServerContext
+) -> _Running[T]:
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(job.call, expected, theirs), name=job.title, daemon=True)
+    process.start()
+    theirs.close()
+    return _Running(job, process, ours)
+
+
+def _receive(entry: _Running[T]) -> tuple[object, ...]:
+    try:
+        message = entry.connection.recv()
+    except (EOFError, OSError):
+        return ("died",)
+    return message if isinstance(message, tuple) else ("died",)
+
+
+def _end(entry: _Running[T]) -> None:
+    entry.process.join(_GRACE_SECONDS)
+    if entry.process.is_alive():
+        entry.process.kill()
+        entry.process.join()
+    entry.connection.close()
+
+
+def _outcome(entry: _Running[T], message: tuple[object, ...]) -> Outcome[T]:
+    match message:
+        case ("value", value):
+            return Outcome(entry.job, value=value)  # type: ignore[arg-type]
+        case ("expected", Exception() as error):
+            return Outcome(entry.job, error=error)
+        case ("unexpected", str() as text):
+            return Outcome(entry.job, error=JobCrashed(f"{entry.job.title}: {text}"))
+        case _:
+            code = entry.process.exitcode
+            return Outcome(
+                entry.job,
+                error=JobCrashed(f"{entry.job.title}: the process of this job died with exit code {code}"),
+            )
+
+
+def _work(call: Callable[[Report], T], expected: tuple[type[Exception], ...], connection: Connection) -> None:
+    """Body of a job's process: a session of its own, so that Ctrl-C reaches the parent alone; it ends us."""
+    os.setsid()
+    signal.signal(signal.SIGTERM, _exit_cleanly)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        value = call(lambda done, total: connection.send(("progress", done, total)))
+    except expected as error:
+        connection.send(("expected", error))
+    except Exception:  # noqa: BLE001 - sent to the parent, which raises it
+        connection.send(("unexpected", traceback.format_exc()))
+    else:
+        connection.send(("value", value))
+    connection.close()
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's end, however it comes, then unwind this process, or kill it in the end.
+
+    The parent-death signal of Linux would not do: our parent is the fork server, which waits for us.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _exit_cleanly(number: int, frame: object) -> NoReturn:
+    sys.exit(128 + number)
