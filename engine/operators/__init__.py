@@ -1,1 +1,17 @@
-"""One module per operator family, and the NumPy reference of every kernel."""
+"""One module per operator family; importing the package registers all kinds in `kind.KINDS`."""
+
+from engine.operators import classifier, convolution, convolution_grad, elementwise, gradient_scale, pool
+from engine.operators.kind import KINDS, OperatorKind, StepContext, kind_of
+
+__all__ = [
+    "KINDS",
+    "OperatorKind",
+    "StepContext",
+    "classifier",
+    "convolution",
+    "convolution_grad",
+    "elementwise",
+    "gradient_scale",
+    "kind_of",
+    "pool",
+]

@@ -1,0 +1,195 @@
+"""The float32 classifier: fully connected, softmax cross-entropy, their gradients and the update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from engine.graph import Array, DType, Graph, Operator, Phase, Role
+from engine.operators import reference
+from engine.operators.kind import Emitter, OperatorKind, StepContext, Tape, expect, register
+
+
+@register
+class FullyConnected(OperatorKind):
+    """logits[K] = weight[K, C] · x[C] + bias[K]."""
+
+    name = "fully_connected"
+    inputs = ("x", "weight", "bias")
+    outputs = ("y",)
+
+    def check(self, op: Operator, graph: Graph) -> None:
+        x, weight, bias, y = (graph.operand(op, role) for role in ("x", "weight", "bias", "y"))
+        expect(all(t.dtype is DType.FLOAT32 for t in (x, weight, bias, y)), op, "operands must be f32")
+        expect(weight.shape == (*y.shape, *x.shape) and bias.shape == y.shape, op, f"weight has shape {weight.shape}")
+
+    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+        return {"y": reference.fully_connected(values["x"], values["weight"], values["bias"])}
+
+    def evaluate_real(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
+        return {"y": values["weight"].astype(np.float64) @ values["x"] + values["bias"]}
+
+    def gradient(self, op: Operator, tape: Tape) -> None:
+        gradient = tape.gradient(op.output("y"))
+        if tape.wants(op.input("x")):
+            dx = tape.new_gradient(op.input("x"), f"gradient_from_{op.name}")
+            tape.emit(
+                "fully_connected_grad_input",
+                f"{op.name}.grad_input",
+                op.layer,
+                Phase.BACKWARD,
+                {"gradient": gradient, "weight": op.input("weight")},
+                {"dx": dx},
+            )
+            tape.contribute(op.input("x"), dx)
+        if tape.is_state(op.input("weight")):
+            operands = {
+                f"{role}_accumulator": tape.update_operands(op.input(role))[0].get("accumulator")
+                for role in ("weight", "bias")
+            }
+            tape.emit(
+                "fully_connected_update",
+                f"{op.name}.update",
+                op.layer,
+                Phase.UPDATE,
+                {
+                    "gradient": gradient,
+                    "x": op.input("x"),
+                    "weight": op.input("weight"),
+                    "bias": op.input("bias"),
+                    **operands,
+                },
+                {},
+            )
+
+    def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        classes, features = graph.operand(op, "weight").shape
+        operands = ", ".join(emitter.pointer(op.input(role)) for role in ("x", "weight", "bias"))
+        return f"tb_fully_connected_f32({operands}, {emitter.pointer(op.output('y'))}, {classes}u, {features}u);"
+
+    def macs(self, op: Operator, graph: Graph) -> int:
+        return graph.operand(op, "weight").elements
+
+
+@register
+class SoftmaxCrossEntropy(OperatorKind):
+    """loss = −log softmax(logits)[label] and its gradient with respect to the logits."""
+
+    name = "softmax_cross_entropy"
+    inputs = ("logits", "label")
+    outputs = ("loss", "gradient")
+
+    def check(self, op: Operator, graph: Graph) -> None:
+        logits, label, loss, gradient = (
+            graph.operand(op, role) for role in ("logits", "label", "loss", "gradient")
+        )
+        expect(logits.dtype is gradient.dtype is loss.dtype is DType.FLOAT32, op, "operands must be f32")
+        expect(label.role is Role.ARGUMENT and label.dtype is DType.INT32, op, "label must be an i32 argument")
+        expect(logits.shape == gradient.shape and loss.shape == (), op, "gradient must be like logits, loss a scalar")
+
+    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+        loss, gradient = reference.softmax_cross_entropy(values["logits"], int(values["label"]))
+        return {"loss": np.asarray(loss), "gradient": gradient}
+
+    def evaluate_real(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
+        shifted = values["logits"] - values["logits"].max()
+        exponentials = np.exp(shifted)
+        label = int(values["label"])
+        one_hot = np.arange(len(shifted)) == label
+        loss = np.log(exponentials.sum()) - shifted[label]
+        return {"loss": np.asarray(loss), "gradient": exponentials / exponentials.sum() - one_hot}
+
+    def gradient(self, op: Operator, tape: Tape) -> None:
+        tape.contribute(op.input("logits"), op.output("gradient"))
+
+    def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        return (
+            f"loss = tb_softmax_cross_entropy_f32({emitter.pointer(op.input('logits'))}, label, "
+            f"{emitter.pointer(op.output('gradient'))}, {graph.operand(op, 'logits').elements}u);"
+        )
+
+
+@register
+class FullyConnectedGradInput(OperatorKind):
+    """dx[C] = gradient[K] · weight[K, C]."""
+
+    name = "fully_connected_grad_input"
+    inputs = ("gradient", "weight")
+    outputs = ("dx",)
+
+    def check(self, op: Operator, graph: Graph) -> None:
+        gradient, weight, dx = (graph.operand(op, role) for role in ("gradient", "weight", "dx"))
+        expect(weight.shape == (*gradient.shape, *dx.shape), op, f"weight has shape {weight.shape}")
+
+    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+        return {"dx": reference.fully_connected_grad_input(values["gradient"], values["weight"])}
+
+    def evaluate_real(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
+        return {"dx": values["gradient"] @ values["weight"].astype(np.float64)}
+
+    def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        classes, features = graph.operand(op, "weight").shape
+        operands = ", ".join(
+            emitter.pointer(name) for name in (op.input("gradient"), op.input("weight"), op.output("dx"))
+        )
+        return f"tb_fully_connected_grad_input_f32({operands}, {classes}u, {features}u);"
+
+    def macs(self, op: Operator, graph: Graph) -> int:
+        return graph.operand(op, "weight").elements
+
+
+@register
+class FullyConnectedUpdate(OperatorKind):
+    """weight ← weight − lr · gradient ⊗ x, bias ← bias − lr · gradient, float32."""
+
+    name = "fully_connected_update"
+    inputs = ("gradient", "x", "weight", "bias")
+    optional_inputs = ("weight_accumulator", "bias_accumulator")
+    mutates = ("weight", "bias", "weight_accumulator", "bias_accumulator")
+
+    def check(self, op: Operator, graph: Graph) -> None:
+        gradient, x, weight, bias = (graph.operand(op, role) for role in ("gradient", "x", "weight", "bias"))
+        expect(weight.shape == (*gradient.shape, *x.shape) and bias.shape == gradient.shape, op, "shapes do not fit")
+        expect(weight.role is Role.STATE and bias.role is Role.STATE, op, "weight and bias must be state")
+
+    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+        weight, bias, dz, x = (values[role] for role in ("weight", "bias", "gradient", "x"))
+        if "weight_accumulator" not in values:
+            weight, bias = reference.fully_connected_update(weight, bias, dz, x, step.learning_rate)
+            return {"weight": weight, "bias": bias}
+        outer = reference.fully_connected_grad_weight(dz, x)
+        totals = [
+            reference.accumulate(values["weight_accumulator"], outer),
+            reference.accumulate(values["bias_accumulator"], dz),
+        ]
+        if not step.apply:
+            return {"weight_accumulator": totals[0], "bias_accumulator": totals[1]}
+        means = [reference.mean_gradient(total, step.images_per_update) for total in totals]
+        weight, bias = reference.fully_connected_update_accumulated(weight, bias, *means, step.learning_rate)
+        zeros = [np.zeros_like(total) for total in totals]
+        return {"weight": weight, "bias": bias, "weight_accumulator": zeros[0], "bias_accumulator": zeros[1]}
+
+    def evaluate_real(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
+        outer = np.outer(values["gradient"], values["x"])
+        return {
+            "weight": values["weight"] - step.learning_rate * outer,
+            "bias": values["bias"] - step.learning_rate * values["gradient"],
+        }
+
+    def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        classes, features = graph.operand(op, "weight").shape
+        roles = ("gradient", "x", "weight", "bias", "weight_accumulator", "bias_accumulator")
+        operands = ", ".join(emitter.pointer(op.find_input(role)) for role in roles)
+        return f"tb_fully_connected_update_f32({operands}, &step, {classes}u, {features}u);"
+
+    def macs(self, op: Operator, graph: Graph) -> int:
+        return graph.operand(op, "weight").elements

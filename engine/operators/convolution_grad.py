@@ -1,0 +1,166 @@
+"""Input gradients and weight updates of convolutions, float32 gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from engine.graph import Array, DType, Graph, Operator, Role
+from engine.operators import real, reference
+from engine.operators.kind import Emitter, OperatorKind, StepContext, expect, register
+from engine.operators.update_operands import apply_int8_update, check_update, declare_update
+from engine.operators.weights import (
+    WEIGHT_ROLES,
+    check_weights,
+    conv_macs,
+    declare_convolution,
+    declare_weights,
+    gather_bytes,
+    geometry,
+    merged_weights,
+    trainable_channels,
+    trainable_count,
+)
+
+
+class GradInput(OperatorKind):
+    """dx = wᵀ · gradient, the gradient of the convolution's int8 input."""
+
+    depthwise: ClassVar[bool]
+    inputs = ("gradient",)
+    optional_inputs = WEIGHT_ROLES
+    outputs = ("dx",)
+
+    def check(self, op: Operator, graph: Graph) -> None:
+        g = geometry(op)
+        check_weights(op, graph, depthwise=self.depthwise)
+        gradient, dx = graph.operand(op, "gradient"), graph.operand(op, "dx")
+        expect(gradient.dtype is DType.FLOAT32 and dx.dtype is DType.FLOAT32, op, "gradients must be f32")
+        expect(gradient.shape == (g.out_height, g.out_width, g.out_channels), op, f"gradient has shape {gradient.shape}")
+        expect(dx.shape == (g.in_height, g.in_width, g.in_channels), op, f"dx has shape {dx.shape}")
+
+    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+        weights = merged_weights(op, values, depthwise=self.depthwise)
+        function = reference.depthwise_conv2d_grad_input if self.depthwise else reference.conv2d_grad_input
+        return {"dx": function(values["gradient"], weights, geometry(op))}
+
+    def evaluate_real(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
+        weights = merged_weights(op, values, depthwise=self.depthwise).astype(np.float64)
+        function = real.depthwise_grad_input if self.depthwise else real.conv2d_grad_input
+        return {"dx": function(values["gradient"].astype(np.float64), weights, geometry(op))}
+
+    def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        arguments = [
+            declare_convolution(op, emitter, None),
+            emitter.pointer(op.input("gradient")),
+            declare_weights(op, graph, emitter, depthwise=self.depthwise),
+            emitter.pointer(op.output("dx")),
+        ]
+        if not self.depthwise:
+            arguments.append(emitter.scratch(op))
+        return f"tb_{self.name}_f32({', '.join(arguments)});"
+
+    def macs(self, op: Operator, graph: Graph) -> int:
+        return conv_macs(op, depthwise=self.depthwise)
+
+    def scratch_bytes(self, op: Operator, graph: Graph) -> int:
+        return 0 if self.depthwise else gather_bytes(op)
+
+
+@register
+class Conv2dGradInput(GradInput):
+    name = "conv2d_grad_input"
+    depthwise = False
+
+
+@register
+class DepthwiseConv2dGradInput(GradInput):
+    name = "depthwise_conv2d_grad_input"
+    depthwise = True
+
+
+class WeightUpdate(OperatorKind):
+    """w ← w − lr · scale · (gradient ⊗ (x − zx)) on the trainable channels, row by row, at once."""
+
+    depthwise: ClassVar[bool]
+    inputs = ("gradient", "x", "trainable", "scale")
+    optional_inputs = ("channels", "low", "accumulator")
+    mutates = ("trainable", "low", "accumulator")
+
+    def check(self, op: Operator, graph: Graph) -> None:
+        g = geometry(op)
+        gradient, x, trainable = (graph.operand(op, role) for role in ("gradient", "x", "trainable"))
+        expect(gradient.dtype is DType.FLOAT32, op, "the gradient must be f32")
+        expect(gradient.shape == (g.out_height, g.out_width, g.out_channels), op, f"gradient has shape {gradient.shape}")
+        expect(x.dtype is DType.INT8 and x.shape == (g.in_height, g.in_width, g.in_channels), op, "x does not fit")
+        expect(trainable.role is Role.STATE and trainable.dtype is DType.INT8, op, "trainable must be i8 state")
+        check_update(op, graph, trainable, g.out_channels)
+
+    def _channels(self, op: Operator, graph: Graph, values: Mapping[str, Array]) -> Array:
+        return trainable_channels(op, values, trainable_count(op, graph, depthwise=self.depthwise))
+
+    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+        channels = self._channels(op, graph, values)
+        g, zero, x = geometry(op), op.integer("in_zero"), values["x"]
+        if self.depthwise:
+            gradient = reference.depthwise_conv2d_grad_weight(
+                values["gradient"][..., channels], x[..., channels], zero, g
+            )
+            scale = values["scale"][channels]
+        else:
+            gradient = reference.conv2d_grad_weight(values["gradient"], x[..., channels], zero, g)
+            scale = values["scale"]
+        return apply_int8_update(op, gradient, scale, values, step)
+
+    def evaluate_real(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
+        channels = self._channels(op, graph, values)
+        g, gradient = geometry(op), values["gradient"].astype(np.float64)
+        x = values["x"].astype(np.float64) - op.integer("in_zero")
+        scale = values["scale"].astype(np.float64)
+        if self.depthwise:
+            delta = real.depthwise_grad_weight(gradient, x, g)[channels] * scale[channels, None, None]
+        else:
+            delta = real.conv2d_grad_weight(gradient, x, g)[..., channels] * scale[:, None, None, None]
+        return {"trainable": values["trainable"] - step.learning_rate * delta}
+
+    def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        arguments = [
+            declare_convolution(op, emitter, None),
+            emitter.pointer(op.input("gradient")),
+            emitter.pointer(op.input("x")),
+            declare_weights(op, graph, emitter, depthwise=self.depthwise),
+            declare_update(op, emitter, "weight_update"),
+            "&step",
+        ]
+        if not self.depthwise:
+            arguments.append(emitter.scratch(op))
+        return f"tb_{self.name}_f32({', '.join(arguments)});"
+
+    def macs(self, op: Operator, graph: Graph) -> int:
+        g, count = geometry(op), trainable_count(op, graph, depthwise=self.depthwise)
+        taps = g.kernel_height * g.kernel_width * g.out_height * g.out_width * count
+        return taps if self.depthwise else taps * g.out_channels
+
+    def scratch_bytes(self, op: Operator, graph: Graph) -> int:
+        if self.depthwise:
+            return 0
+        g = geometry(op)
+        return 4 * g.kernel_height * g.kernel_width * trainable_count(op, graph, depthwise=False)
+
+
+@register
+class Conv2dUpdate(WeightUpdate):
+    name = "conv2d_update"
+    depthwise = False
+
+
+@register
+class DepthwiseConv2dUpdate(WeightUpdate):
+    name = "depthwise_conv2d_update"
+    depthwise = True

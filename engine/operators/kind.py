@@ -1,0 +1,153 @@
+"""What an operator kind declares, and the registry of all kinds.
+
+A kind is defined in one module: its operands, shape rule, integer semantics (bit-exact), real semantics (float64, nothing
+rounded: the floating-point copy that gradients are checked on), gradient rule and C emitter.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from engine.errors import GraphError
+from engine.graph import Array, Graph, Operator, Phase, Tensor
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What all updates of one training step share (docs/numerics.md, Updates)."""
+
+    learning_rate: float = 0.0
+    step_key: int = 0
+    apply: bool = True
+    images_per_update: int = 1
+
+
+class Tape(Protocol):
+    """What a gradient rule may ask for; implemented by `engine.autodiff`."""
+
+    def wants(self, value: str) -> bool:
+        """Whether anything that is updated lies upstream of this value."""
+
+    def gradient(self, value: str) -> str:
+        """The finished gradient of a value."""
+
+    def contribute(self, value: str, gradient: str) -> None:
+        """Add one path's gradient; several paths are accumulated."""
+
+    def mask(self, op: Operator) -> str:
+        """The clamp mask of a forward operator, which from now on has to produce it."""
+
+    def constant(self, layer: str, suffix: str) -> str:
+        """A constant of the layer, e.g. its gradient scale."""
+
+    def is_state(self, tensor: str | None) -> bool: ...
+
+    def tensor(self, name: str) -> Tensor: ...
+
+    def new_gradient(self, value: str, suffix: str) -> str:
+        """A float32 tensor with the shape of `value`."""
+
+    def update_operands(self, state: str) -> tuple[dict[str, str], dict[str, int | str]]:
+        """Inputs (`low`, `accumulator`) and attributes (`rounding`, `stream`) of an update of `state`."""
+
+    def emit(
+        self,
+        kind: str,
+        name: str,
+        layer: str,
+        phase: Phase,
+        inputs: dict[str, str | None],
+        outputs: dict[str, str | None],
+        **values: int | float | str,
+    ) -> None: ...
+
+
+class Emitter(Protocol):
+    """What a C emitter may ask for; implemented by `engine.codegen`."""
+
+    def pointer(self, tensor: str | None) -> str:
+        """A typed C pointer expression; `0` for None."""
+
+    def mask(self, tensor: str | None) -> str:
+        """As `pointer`, but null while predicting."""
+
+    def scratch(self, op: Operator) -> str: ...
+
+    def symbol(self, op: Operator, suffix: str) -> str:
+        """A C identifier derived from the operator's layer."""
+
+    def declare(self, text: str) -> None:
+        """Add a file-scope definition before the functions."""
+
+    def number(self, value: float) -> str:
+        """A float literal that round-trips."""
+
+
+class OperatorKind(ABC):
+    """One kind of operator. Instances are stateless."""
+
+    name: ClassVar[str]
+    inputs: ClassVar[tuple[str, ...]]
+    optional_inputs: ClassVar[tuple[str, ...]] = ()
+    outputs: ClassVar[tuple[str, ...]] = ()
+    optional_outputs: ClassVar[tuple[str, ...]] = ()
+    mutates: ClassVar[tuple[str, ...]] = ()
+    """Input roles whose state tensor is changed."""
+    in_place: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """(input role, output role) that may share one buffer when the input dies here."""
+
+    @abstractmethod
+    def check(self, op: Operator, graph: Graph) -> None:
+        """The shape and dtype rule; raises GraphError."""
+
+    @abstractmethod
+    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+        """Bit-exact semantics: operand role → array in, output or mutated role → array out."""
+
+    @abstractmethod
+    def evaluate_real(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
+        """The same in float64 without rounding; masks are booleans."""
+
+    def gradient(self, op: Operator, tape: Tape) -> None:
+        """Emit what computes the gradients of the inputs that want one, and the updates."""
+        raise GraphError(f"operator {op.name}: {self.name} has no gradient rule")
+
+    @abstractmethod
+    def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        """The C statement."""
+
+    def macs(self, op: Operator, graph: Graph) -> int:
+        """Multiply-accumulates."""
+        return 0
+
+    def scratch_bytes(self, op: Operator, graph: Graph) -> int:
+        """Arena bytes needed only while the operator runs."""
+        return 0
+
+
+KINDS: dict[str, OperatorKind] = {}
+
+
+def register(kind: type[OperatorKind]) -> type[OperatorKind]:
+    """Class decorator: make the kind known under its name."""
+    KINDS[kind.name] = kind()
+    return kind
+
+
+def kind_of(op: Operator) -> OperatorKind:
+    """The definition of an operator's kind; GraphError for an unknown one."""
+    try:
+        return KINDS[op.kind]
+    except KeyError:
+        raise GraphError(f"operator {op.name}: unknown kind {op.kind!r}; known are {', '.join(sorted(KINDS))}") from None
+
+
+def expect(condition: bool, op: Operator, message: str) -> None:
+    """Raise a GraphError that names the operator unless the condition holds."""
+    if not condition:
+        raise GraphError(f"operator {op.name} ({op.kind}): {message}")

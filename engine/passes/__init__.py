@@ -1,0 +1,1 @@
+"""Graph → graph, one rewrite a file. Every pass is verified before and after by `engine.compiler`."""

@@ -1,0 +1,197 @@
+/* tb_conv2d.c: convolution with int8 weights, forward and gradient of its input. */
+#include "tb_internal.h"
+
+#define PIXELS 4 /* output pixels that share a load of the weights */
+
+/* A layer's row of weights [KH][KW][IC] for one output channel, its two parts put together in network order. */
+static const int8_t *weight_row(const tb_weights_t *weights, uint32_t oc, uint32_t taps, uint32_t channels,
+                                int8_t *scratch) {
+  tb_part_t parts[2];
+  uint32_t part_count = tb_parts(weights, channels, parts);
+  if (part_count == 1) return parts[0].data + (size_t)oc * taps * channels;
+  for (uint32_t p = 0; p < part_count; p++) {
+    const int8_t *stored = parts[p].data + (size_t)oc * taps * parts[p].count;
+    for (uint32_t tap = 0; tap < taps; tap++) {
+      for (uint32_t j = 0; j < parts[p].count; j++) scratch[tap * channels + parts[p].channels[j]] = *stored++;
+    }
+  }
+  return scratch;
+}
+
+/* acc[p] += sum of w[i] * x[p * step + i] */
+static inline void dot_pixels(const int8_t *w, const int8_t *x, uint32_t step, uint32_t count, int32_t acc[PIXELS]) {
+  const int8_t *x0 = x, *x1 = x0 + step, *x2 = x1 + step, *x3 = x2 + step;
+  int32_t acc0 = acc[0], acc1 = acc[1], acc2 = acc[2], acc3 = acc[3];
+  for (uint32_t i = 0; i < count; i++) {
+    int32_t weight = w[i];
+    acc0 += weight * x0[i];
+    acc1 += weight * x1[i];
+    acc2 += weight * x2[i];
+    acc3 += weight * x3[i];
+  }
+  acc[0] = acc0, acc[1] = acc1, acc[2] = acc2, acc[3] = acc3;
+}
+
+/* What is the same for all pixels of one output channel. */
+typedef struct {
+  const int8_t *row;
+  int32_t bias, folded; /* folded: bias - in_zero * sum of the row, for pixels with no tap outside the image */
+  int32_t height, width, in_width, channels; /* of the outputs; a pointwise layer is one long row */
+  int32_t kernel_height, run;                /* run: elements of one kernel row, KW * IC */
+} channel_t;
+
+static int32_t border_pixel(const tb_conv_t *conv, const channel_t *c, const int8_t *x, int32_t oy, int32_t ox) {
+  int32_t iy = oy * conv->stride - conv->padding, ix = ox * conv->stride - conv->padding;
+  tb_range_t rows = tb_taps_inside(iy, c->kernel_height, conv->in_height);
+  tb_range_t columns = tb_taps_inside(ix, conv->kernel_width, c->in_width);
+  int32_t acc = c->bias;
+  for (int32_t ky = rows.first; ky < rows.end; ky++) {
+    const int8_t *w = c->row + ky * c->run + columns.first * c->channels;
+    const int8_t *pixel = x + ((iy + ky) * c->in_width + ix + columns.first) * c->channels;
+    int32_t count = (columns.end - columns.first) * c->channels;
+    for (int32_t i = 0; i < count; i++) acc += w[i] * (pixel[i] - conv->in_zero);
+  }
+  return acc;
+}
+
+void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,
+                  uint8_t *mask, void *scratch) {
+  const int pointwise = tb_is_pointwise(conv);
+  const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
+  const uint32_t pixels = (uint32_t)conv->out_height * conv->out_width, out_channels = conv->out_channels;
+  channel_t c;
+  c.height = pointwise ? 1 : conv->out_height;
+  c.width = pointwise ? (int32_t)pixels : conv->out_width;
+  c.in_width = pointwise ? (int32_t)pixels : conv->in_width;
+  c.channels = conv->in_channels;
+  c.kernel_height = conv->kernel_height;
+  c.run = conv->kernel_width * conv->in_channels;
+  /* Columns and rows of outputs for which every tap lies inside the image. */
+  const int32_t stride = conv->stride, padding = conv->padding;
+  const int32_t step = stride * c.channels;
+  const tb_range_t left = tb_outputs_inside(0, stride, padding, c.in_width, c.width);
+  const tb_range_t right = tb_outputs_inside(conv->kernel_width - 1, stride, padding, c.in_width, c.width);
+  if (mask != NULL) tb_mask_clear(mask, pixels * out_channels);
+
+  for (uint32_t oc = 0; oc < out_channels; oc++) {
+    int32_t sum = 0;
+    c.row = weight_row(weights, oc, taps, conv->in_channels, (int8_t *)scratch);
+    for (int32_t i = 0; i < c.kernel_height * c.run; i++) sum += c.row[i];
+    c.bias = bias[oc];
+    c.folded = c.bias - conv->in_zero * sum;
+    const int32_t multiplier = conv->multiplier[oc];
+    uint32_t index = oc;
+    for (int32_t oy = 0; oy < c.height; oy++) {
+      const int32_t iy = oy * stride - padding;
+      const int inside = iy >= 0 && iy + c.kernel_height <= conv->in_height;
+      for (int32_t ox = 0; ox < c.width;) {
+        int32_t acc[PIXELS], count = 1;
+        if (inside && ox >= left.first && ox + PIXELS <= right.end) {
+          const int8_t *pixel = x + (iy * c.in_width + ox * stride - padding) * c.channels;
+          count = PIXELS;
+          for (int32_t p = 0; p < PIXELS; p++) acc[p] = c.folded;
+          for (int32_t ky = 0; ky < c.kernel_height; ky++) {
+            dot_pixels(c.row + ky * c.run, pixel + ky * c.in_width * c.channels, (uint32_t)step, (uint32_t)c.run, acc);
+          }
+        } else {
+          acc[0] = border_pixel(conv, &c, x, oy, ox);
+        }
+        for (int32_t p = 0; p < count; p++) {
+          tb_emit(tb_requantize(acc[p], multiplier, conv->shift, conv->out_zero), y, mask, index);
+          index += out_channels;
+        }
+        ox += count;
+      }
+    }
+  }
+}
+
+/* dx of `pixels` pixels and `lanes` stored input channels of a pointwise layer: all of a part's w[oc][n] at column w. */
+static inline void pointwise_grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n,
+                                        float *dx, uint32_t in_channels, const tb_part_t *part, uint32_t j,
+                                        uint32_t pixels, uint32_t lanes) {
+  float acc[PIXELS][TB_LANES];
+  for (uint32_t p = 0; p < pixels; p++) {
+    for (uint32_t l = 0; l < lanes; l++) acc[p][l] = 0.0f;
+  }
+  for (uint32_t oc = 0; oc < out_channels; oc++, w += n) {
+    for (uint32_t p = 0; p < pixels; p++) {
+      const float g = gradient[p * out_channels + oc];
+      for (uint32_t l = 0; l < lanes; l++) acc[p][l] += g * (float)w[l];
+    }
+  }
+  for (uint32_t p = 0; p < pixels; p++) {
+    for (uint32_t l = 0; l < lanes; l++) dx[p * in_channels + tb_channel(part, j + l)] = acc[p][l];
+  }
+}
+
+static void pointwise_grad_input(const tb_conv_t *conv, const float *gradient, const tb_part_t *part, float *dx) {
+  const uint32_t pixels = (uint32_t)conv->out_height * conv->out_width;
+  const uint32_t oc = conv->out_channels, ic = conv->in_channels, n = part->count;
+  for (uint32_t p = 0; p < pixels;) {
+    const float *g = gradient + (size_t)p * oc;
+    float *out = dx + (size_t)p * ic;
+    uint32_t j = 0;
+    if (pixels - p >= PIXELS) {
+      for (; n - j >= TB_LANES; j += TB_LANES) {
+        pointwise_grad_block(g, part->data + j, oc, n, out, ic, part, j, PIXELS, TB_LANES);
+      }
+      for (; n - j >= 4; j += 4) pointwise_grad_block(g, part->data + j, oc, n, out, ic, part, j, PIXELS, 4);
+      for (; j < n; j++) pointwise_grad_block(g, part->data + j, oc, n, out, ic, part, j, PIXELS, 1);
+      p += PIXELS;
+    } else {
+      for (; n - j >= TB_LANES; j += TB_LANES) {
+        pointwise_grad_block(g, part->data + j, oc, n, out, ic, part, j, 1, TB_LANES);
+      }
+      for (; j < n; j++) pointwise_grad_block(g, part->data + j, oc, n, out, ic, part, j, 1, 1);
+      p += 1;
+    }
+  }
+}
+
+/* dx of one input pixel and `lanes` stored input channels from j on, for any kernel and stride. */
+static inline void general_grad_block(const tb_conv_t *conv, const float *gradient, const tb_part_t *part, float *dx,
+                                      int32_t y, int32_t x, uint32_t j, uint32_t lanes) {
+  const int32_t stride = conv->stride, kernel_width = conv->kernel_width, out_width = conv->out_width;
+  const tb_range_t rows = tb_taps_reaching(y, conv->kernel_height, stride, conv->out_height);
+  const tb_range_t columns = tb_taps_reaching(x, kernel_width, stride, out_width);
+  const uint32_t n = part->count, taps = (uint32_t)conv->kernel_height * conv->kernel_width;
+  float acc[TB_LANES];
+  for (uint32_t l = 0; l < lanes; l++) acc[l] = 0.0f;
+  for (uint32_t oc = 0; oc < conv->out_channels; oc++) {
+    const int8_t *w = part->data + (size_t)oc * taps * n + j;
+    for (int32_t ky = rows.first; ky < rows.end; ky += stride) {
+      for (int32_t kx = columns.first; kx < columns.end; kx += stride) {
+        const int32_t pixel = (y - ky) / stride * out_width + (x - kx) / stride;
+        const float g = gradient[(uint32_t)pixel * conv->out_channels + oc];
+        const int8_t *tap = w + (uint32_t)(ky * kernel_width + kx) * n;
+        for (uint32_t l = 0; l < lanes; l++) acc[l] += g * (float)tap[l];
+      }
+    }
+  }
+  for (uint32_t l = 0; l < lanes; l++) dx[tb_channel(part, j + l)] = acc[l];
+}
+
+void tb_conv2d_grad_input_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights, float *dx,
+                              void *scratch) {
+  tb_part_t parts[2];
+  const uint32_t part_count = tb_parts(weights, conv->in_channels, parts);
+  (void)scratch; /* each part is summed where it lies */
+  for (uint32_t i = 0; i < part_count; i++) {
+    if (tb_is_pointwise(conv)) {
+      pointwise_grad_input(conv, gradient, &parts[i], dx);
+      continue;
+    }
+    for (int32_t iy = 0; iy < conv->in_height; iy++) {
+      for (int32_t ix = 0; ix < conv->in_width; ix++) {
+        float *pixel = dx + (size_t)(iy * conv->in_width + ix) * conv->in_channels;
+        const int32_t y = iy + conv->padding, x = ix + conv->padding;
+        uint32_t j = 0;
+        for (; parts[i].count - j >= TB_LANES; j += TB_LANES) {
+          general_grad_block(conv, gradient, &parts[i], pixel, y, x, j, TB_LANES);
+        }
+        for (; j < parts[i].count; j++) general_grad_block(conv, gradient, &parts[i], pixel, y, x, j, 1);
+      }
+    }
+  }
+}
