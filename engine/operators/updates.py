@@ -2,8 +2,8 @@
 
 Source: docs/numerics.md.
 
-Every function returns new arrays. Tensors are in stored order, the trainable part only: conv2d [OC, KH, KW, n],
-depthwise [n, KH, KW]; the position in that order numbers the draws of stochastic rounding.
+Every function returns new arrays. Tensors are in stored order, the trainable part only: conv2d [OC, KH, KW,
+n], depthwise [n, KH, KW]; the position in that order numbers the draws of stochastic rounding.
 """
 
 from enum import IntEnum
