@@ -1,0 +1,134 @@
+"""A loaded, running trainer and the link to it: samples in through the probe, replies out over the link."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from harness.deadline import Deadline
+from harness.devices.base import Device
+from harness.errors import DeviceError, DeviceFault, DeviceGone, DeviceHang, LinkError, MeasurementError
+from harness.link.client import LinkClient
+from harness.link.messages import TrainerInfo
+from harness.measure.accuracy import PredictReply, StepReply
+from harness.measure.digest import state_digest
+from harness.measure.sram import Span
+
+STEP_SECONDS = 120.0
+"""Default deadline of one training step or prediction: forty times a full update on an emulator."""
+CALL_SECONDS = 20.0
+"""Deadline of everything else that is asked of a device."""
+
+
+class Session:
+    """Drives the trainer of a device whose firmware is loaded; `start` resumes it and says hello.
+
+    Every method ends with a reply or with one of DeviceFault, DeviceHang, DeviceGone, LinkError: the device
+    is asked for the reason of its silence.
+    """
+
+    def __init__(self, device: Device, *, step_seconds: float = STEP_SECONDS) -> None:
+        self._device = device
+        self._step_seconds = step_seconds
+        self._link: LinkClient | None = None
+        self._info: TrainerInfo | None = None
+        self._spans: tuple[Span, ...] = ()
+
+    def start(self) -> TrainerInfo:
+        """Let the firmware run and learn where its buffers are."""
+        with self._diagnosed("the firmware starts"):
+            deadline = Deadline.after(CALL_SECONDS)
+            self._link = LinkClient(self._device.serial())
+            self._device.resume(deadline)
+            self._link.hello(deadline)
+            self._info = self._link.info(deadline)
+            self._spans = tuple(Span(span.address, span.length) for span in self._link.state_spans(deadline))
+        found = sum(span.size for span in self._spans)
+        if found != self._info.state_bytes:
+            raise MeasurementError(
+                f"the trainer says its state has {self._info.state_bytes} bytes, but its spans have {found}"
+            )
+        return self._info
+
+    @property
+    def info(self) -> TrainerInfo:
+        if self._info is None:
+            raise LinkError("the session was not started")
+        return self._info
+
+    def reset(self, seed: int) -> None:
+        """Back to the compiled-in weights; `seed` starts stochastic rounding."""
+        with self._diagnosed("it resets"):
+            self._client.reset(seed, Deadline.after(CALL_SECONDS))
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Step size per image."""
+        with self._diagnosed("it takes the learning rate"):
+            self._client.set_learning_rate(learning_rate, Deadline.after(CALL_SECONDS))
+
+    def train(self, sample: bytes, label: int) -> StepReply:
+        """One training step on `sample` (int8, HWC). Ticks in the target's tick unit."""
+        if not 0 <= label < self.info.classes:
+            raise MeasurementError(f"label {label} does not fit a trainer with {self.info.classes} classes")
+        with self._diagnosed("a training step"):
+            self._put(sample)
+            step = self._client.train(label, Deadline.after(self._step_seconds))
+        return StepReply(loss=step.loss, ticks=step.ticks)
+
+    def predict(self, sample: bytes) -> PredictReply:
+        """Logits of `sample` (int8, HWC). Ticks in the target's tick unit."""
+        with self._diagnosed("a prediction"):
+            self._put(sample)
+            prediction = self._client.predict(Deadline.after(self._step_seconds))
+        return PredictReply(logits=prediction.logits, ticks=prediction.ticks)
+
+    def digest(self) -> str:
+        """SHA-256 of the trainable state as it is now."""
+        with self._diagnosed("its state is read"):
+            return state_digest(self._device.memory, self._spans)
+
+    def stop(self) -> None:
+        """Halt the core, so that memory can be read without the firmware changing it."""
+        with self._diagnosed("it is halted"):
+            self._device.halt(Deadline.after(CALL_SECONDS))
+
+    def link_trouble(self) -> str | None:
+        """A warning when the line damaged frames, None on a good one. Replies were exact all the same."""
+        counters = self._client.counters
+        damaged = counters.damaged_replies + counters.damaged_requests
+        if damaged == 0:
+            return None
+        return f"{damaged} of {counters.requests} frames on the serial link were damaged and sent again"
+
+    @property
+    def _client(self) -> LinkClient:
+        if self._link is None:
+            raise LinkError("the session was not started")
+        return self._link
+
+    def _put(self, sample: bytes) -> None:
+        if len(sample) != self.info.input_bytes:
+            raise MeasurementError(
+                f"a sample has {len(sample)} bytes, the trainer takes {self.info.input_bytes}"
+                f" ({self.info.input_height} x {self.info.input_width} x {self.info.input_channels})"
+            )
+        self._device.memory.write(self.info.input_address, sample)
+
+    @contextmanager
+    def _diagnosed(self, doing: str) -> Iterator[None]:
+        """Turn silence into its reason: what the device shows when looked at decides the error's class."""
+        try:
+            yield
+        except (DeviceHang, DeviceGone, LinkError) as error:
+            raise self._explain(error, doing) from error
+
+    def _explain(self, error: DeviceError, doing: str) -> DeviceError:
+        diagnosis = self._device.diagnose()
+        where = f"{self._device.name}, while {doing}"
+        if diagnosis.kind == "fault":
+            return DeviceFault(f"{where}: {diagnosis.sentence}")
+        if diagnosis.kind == "exited":
+            return DeviceGone(f"{where}: {diagnosis.sentence}")
+        if isinstance(error, LinkError):
+            return LinkError(f"{where}: {error}")
+        return type(error)(f"{where}: {error}; {diagnosis.sentence}")
