@@ -1,0 +1,114 @@
+"""What the harness needs of an ELF file: its loadable segments and its symbols. Files are not trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+from elftools.elf.segments import Segment as ElfSegment
+
+from harness.errors import LoadError
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Bytes of a PT_LOAD segment at the address they are programmed to (physical address)."""
+
+    address: int
+    data: bytes
+    writable: bool
+
+    @property
+    def end(self) -> int:
+        return self.address + len(self.data)
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """Address (Thumb bit cleared) and size in bytes."""
+
+    name: str
+    address: int
+    size: int
+
+    def covers(self, address: int) -> bool:
+        return self.address <= address < self.address + max(self.size, 2)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An ELF file, read."""
+
+    path: Path
+    machine: str
+    """pyelftools' name of e_machine, such as EM_ARM."""
+    position_independent: bool
+    segments: tuple[Segment, ...]
+    symbols: dict[str, Symbol]
+
+    def function_at(self, address: int) -> str | None:
+        """Name of the symbol whose bytes include `address`."""
+        for symbol in self.symbols.values():
+            if symbol.covers(address):
+                return symbol.name
+        return None
+
+
+def read_image(path: Path) -> Image:
+    """Parse an ELF file; raises LoadError for a file that is missing, no ELF, or damaged."""
+    try:
+        with path.open("rb") as stream:
+            elf = ELFFile(stream)
+            thumb = elf["e_machine"] == "EM_ARM"
+            segments = tuple(
+                Segment(part["p_paddr"], _bytes_of(part), bool(part["p_flags"] & 2))
+                for part in elf.iter_segments("PT_LOAD")
+                if part["p_filesz"]
+            )
+            return Image(
+                path=path,
+                machine=str(elf["e_machine"]),
+                position_independent=elf["e_type"] == "ET_DYN",
+                segments=segments,
+                symbols=_symbols(elf, thumb),
+            )
+    except OSError as error:
+        raise LoadError(f"the firmware {path} cannot be read: {error.strerror}") from error
+    except (ELFError, ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise LoadError(f"{path} is no intact ELF file: {error}") from error
+
+
+def load_segments(path: Path) -> tuple[Segment, ...]:
+    """The PT_LOAD segments with bytes in the file, in file order."""
+    return read_image(path).segments
+
+
+def symbol_address(path: Path, name: str) -> int:
+    """Address of a symbol (Thumb bit cleared); raises LoadError when the file has none of that name."""
+    symbol = read_image(path).symbols.get(name)
+    if symbol is None:
+        raise LoadError(f"{path} has no symbol {name!r}")
+    return symbol.address
+
+
+def _bytes_of(part: ElfSegment) -> bytes:
+    data: bytes = part.data()
+    if len(data) != part["p_filesz"]:
+        raise ELFError(f"a segment of {part['p_filesz']} bytes has only {len(data)} in the file")
+    return data
+
+
+def _symbols(elf: ELFFile, thumb: bool) -> dict[str, Symbol]:
+    symbols: dict[str, Symbol] = {}
+    for section in elf.iter_sections():
+        if not isinstance(section, SymbolTableSection):
+            continue
+        for entry in section.iter_symbols():
+            kind, name = entry["st_info"]["type"], entry.name
+            if name and kind in ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE") and entry["st_shndx"] != "SHN_UNDEF":
+                address = entry["st_value"] & ~1 if thumb and kind == "STT_FUNC" else entry["st_value"]
+                symbols.setdefault(name, Symbol(name, address, entry["st_size"]))
+    return symbols

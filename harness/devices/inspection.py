@@ -1,0 +1,78 @@
+"""Why a Cortex-M does not answer: look at its registers and say it in one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyocd.core.exceptions import TransferFaultError
+
+from harness.devices.base import Diagnosis
+from harness.devices.elf import Image
+from harness.devices.faults import (
+    HANDLER_SYMBOL,
+    RECORD_BYTES,
+    RECORD_SYMBOL,
+    FaultRecord,
+    explain,
+    parse_record,
+)
+from harness.targets import Target
+
+_CFSR, _HFSR, _MMFAR, _BFAR = 0xE000ED28, 0xE000ED2C, 0xE000ED34, 0xE000ED38
+_FAULT_EXCEPTIONS = {3: "HardFault", 4: "MemManage", 5: "BusFault", 6: "UsageFault"}
+_WAIT_INSTRUCTIONS = (0xBF30, 0xBF20)
+"""WFI and WFE."""
+
+
+def inspect_core(core: Any, target: Target, image: Image | None) -> Diagnosis:
+    """Halt, look, and let a core that ran run on. `core` is pyOCD's CortexM; its errors pass through."""
+    ran = core.is_running()
+    if ran:
+        core.halt()
+    try:
+        return _look(core, target, image, halted=not ran)
+    finally:
+        if ran:
+            core.resume()
+
+
+def _look(core: Any, target: Target, image: Image | None, *, halted: bool) -> Diagnosis:
+    registers = {name: int(core.read_core_register(name)) for name in ("pc", "lr", "sp", "xpsr")}
+    pc, exception = registers["pc"], registers["xpsr"] & 0x1FF
+    handler = image.symbols.get(HANDLER_SYMBOL) if image else None
+    if exception in _FAULT_EXCEPTIONS or (handler is not None and handler.covers(pc)):
+        record = _record(core, image) or _live_record(core, registers)
+        sentence = explain(record, target, _instruction(core, record.pc), _function(image, record.pc))
+        return Diagnosis("fault", sentence, registers | record.registers())
+    where = f"{pc:#010x}" + (f" in {name}" if (name := _function(image, pc)) else "")
+    if halted:
+        return Diagnosis("unknown", f"the core is halted by the debugger at {where}", registers)
+    previous = int.from_bytes(_instruction(core, pc - 2), "little")
+    if previous in _WAIT_INSTRUCTIONS:
+        return Diagnosis("waiting", f"the firmware waits for an interrupt at {where}", registers)
+    return Diagnosis("running", f"the firmware runs at {where}", registers)
+
+
+def _record(core: Any, image: Image | None) -> FaultRecord | None:
+    symbol = image.symbols.get(RECORD_SYMBOL) if image else None
+    if symbol is None or symbol.size < RECORD_BYTES:
+        return None
+    return parse_record(bytes(core.read_memory_block8(symbol.address, RECORD_BYTES)))
+
+
+def _live_record(core: Any, registers: dict[str, int]) -> FaultRecord:
+    """The fault status registers themselves, for firmware that keeps no record."""
+    cfsr, hfsr, mmfar, bfar = (core.read32(address) for address in (_CFSR, _HFSR, _MMFAR, _BFAR))
+    return FaultRecord(cfsr, hfsr, mmfar, bfar, registers["pc"], registers["lr"])
+
+
+def _instruction(core: Any, address: int) -> bytes:
+    """The first two bytes of an instruction; none where there is no memory."""
+    try:
+        return bytes(core.read_memory_block8(address & ~1 & 0xFFFFFFFF, 2))
+    except TransferFaultError:
+        return b""
+
+
+def _function(image: Image | None, address: int) -> str | None:
+    return image.function_at(address) if image else None

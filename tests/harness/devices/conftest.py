@@ -1,0 +1,80 @@
+"""Targets and firmware for the device tests; the firmware is built here, with the real toolchain."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.deadline import Deadline
+from harness.devices.qemu import QemuDevice
+from harness.targets import Budget, QemuStart, Region, Target, TickUnit, Toolchain
+
+SOURCES = Path(__file__).parent / "firmware"
+CORES = {
+    "cortex-m7": ("mps2-an500", "-mcpu=cortex-m4 -mfloat-abi=hard -mfpu=fpv4-sp-d16"),
+    "cortex-m4": ("mps2-an386", "-mcpu=cortex-m4 -mfloat-abi=hard -mfpu=fpv4-sp-d16"),
+    "cortex-m3": ("mps2-an385", "-mcpu=cortex-m3"),
+    "cortex-m33": ("mps2-an505", ""),
+    "cortex-m55": ("mps3-an547", ""),
+}
+
+
+@pytest.fixture(scope="session")
+def needs_emulator() -> None:
+    missing = [name for name in ("qemu-system-arm", "arm-none-eabi-gcc") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+def qemu_target(core: str = "cortex-m7", machine: str | None = None) -> Target:
+    return Target(
+        name=f"test-{core}",
+        title=core,
+        driver="qemu",
+        core=core,
+        tick_unit=TickUnit.INSTRUCTIONS,
+        toolchain=Toolchain(compilers=("arm-none-eabi-gcc",)),
+        regions=(
+            Region(name="flash", start=0, size=4 << 20, kind="flash"),
+            Region(name="ram", start=0x20000000, size=4 << 20, kind="ram"),
+        ),
+        budget=Budget(part="STM32F746", sram_bytes=320 * 1024),
+        qemu=QemuStart(machine=machine or CORES[core][0]),
+        folder=SOURCES,
+    )
+
+
+def build_firmware(core: str, folder: Path) -> Path:
+    elf = folder / f"{core}.elf"
+    flags = CORES[core][1].split()
+    subprocess.run(
+        ["arm-none-eabi-gcc", *flags, "-mthumb", "-O1", "-Wall", "-Wextra", "-Werror", "-ffreestanding"]
+        + ["-nostdlib", "-T", str(SOURCES / "firmware.ld"), str(SOURCES / "firmware.c"), "-o", str(elf)],
+        check=True,
+        timeout=60,
+    )
+    return elf
+
+
+@pytest.fixture(scope="session")
+def firmware(needs_emulator: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_firmware("cortex-m7", tmp_path_factory.mktemp("firmware"))
+
+
+@pytest.fixture
+def soon() -> Deadline:
+    return Deadline.after(20)
+
+
+@pytest.fixture
+def device(needs_emulator: None, soon: Deadline) -> Iterator[QemuDevice]:
+    with QemuDevice(qemu_target(), soon) as opened:
+        yield opened
+
+
+@pytest.fixture
+def loaded(device: QemuDevice, firmware: Path, soon: Deadline) -> QemuDevice:
+    device.load(firmware, soon)
+    return device
