@@ -74,8 +74,9 @@ class Add(OperatorKind):
         p = self._parameters(op, graph)
         symbol = emitter.symbol(op, "parameters")
         emitter.declare(
+            symbol,
             f"static const tb_add_t {symbol} = {{.multiplier_a = {p.multiplier_a}, .multiplier_b = {p.multiplier_b}, "
-            f".offset = {p.offset}, .shift = {p.shift}}};"
+            f".offset = {p.offset}, .shift = {p.shift}}};",
         )
         return (
             f"tb_add_i8(&{symbol}, {emitter.pointer(op.input('a'))}, {emitter.pointer(op.input('b'))}, "

@@ -79,8 +79,8 @@ class Emitter(Protocol):
     def symbol(self, op: Operator, suffix: str) -> str:
         """A C identifier derived from the operator's layer."""
 
-    def declare(self, text: str) -> None:
-        """Add a file-scope definition before the functions."""
+    def declare(self, symbol: str, text: str) -> None:
+        """Add the file-scope definition of a symbol; what the forward operator defined first serves its gradients too."""
 
     def number(self, value: float) -> str:
         """A float literal that round-trips."""

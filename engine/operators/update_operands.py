@@ -75,10 +75,11 @@ def declare_update(op: Operator, emitter: Emitter, suffix: str) -> str:
     """Define the struct that says how a tensor is updated and return a pointer to it."""
     symbol = emitter.symbol(op, suffix)
     emitter.declare(
+        symbol,
         f"static const tb_update_t {symbol} = {{\n"
         f"    .scale = {emitter.pointer(op.input('scale'))}, .stream = {op.integer('stream')}u, "
         f".rounding = TB_{op.text('rounding').upper()},\n"
         f"    .low = {emitter.pointer(op.find_input('low'))}, "
-        f".accumulator = {emitter.pointer(op.find_input('accumulator'))}}};"
+        f".accumulator = {emitter.pointer(op.find_input('accumulator'))}}};",
     )
     return f"&{symbol}"

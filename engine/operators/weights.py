@@ -118,6 +118,7 @@ def declare_convolution(op: Operator, emitter: Emitter, multiplier: str | None) 
     symbol = emitter.symbol(op, "geometry")
     forward = dict(op.attributes)
     emitter.declare(
+        symbol,
         f"static const tb_conv_t {symbol} = {{\n"
         f"    .in_height = {g.in_height}, .in_width = {g.in_width}, .in_channels = {g.in_channels},\n"
         f"    .out_height = {g.out_height}, .out_width = {g.out_width}, .out_channels = {g.out_channels},\n"
@@ -125,7 +126,7 @@ def declare_convolution(op: Operator, emitter: Emitter, multiplier: str | None) 
         f".stride = {g.stride}, .padding = {g.padding},\n"
         f"    .in_zero = {op.integer('in_zero')}, .out_zero = {forward.get('out_zero', 0)}, "
         f".shift = {forward.get('shift', 0)},\n"
-        f"    .multiplier = {multiplier or '0'}}};"
+        f"    .multiplier = {multiplier or '0'}}};",
     )
     return f"&{symbol}"
 
@@ -135,10 +136,11 @@ def declare_weights(op: Operator, graph: Graph, emitter: Emitter, *, depthwise: 
     symbol = emitter.symbol(op, "weights")
     count = trainable_count(op, graph, depthwise=depthwise)
     emitter.declare(
+        symbol,
         f"static const tb_weights_t {symbol} = {{\n"
         f"    .frozen = {emitter.pointer(op.find_input('frozen'))}, "
         f".trainable = {emitter.pointer(op.find_input('trainable'))},\n"
-        f"    .channels = {emitter.pointer(op.find_input('channels'))}, .trainable_count = {count}}};"
+        f"    .channels = {emitter.pointer(op.find_input('channels'))}, .trainable_count = {count}}};",
     )
     return f"&{symbol}"
 

@@ -1,0 +1,1 @@
+"""Graph + plan → a folder of C that stands alone."""
