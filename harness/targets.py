@@ -38,9 +38,29 @@ class Region(Strict):
 class Toolchain(Strict):
     """Compilers that can build for this target; the first is the default."""
 
-    compilers: tuple[str, ...]
+    compilers: tuple[str, ...] = Field(min_length=1)
     flags: tuple[str, ...] = ()
+    """For compiling and linking."""
+    link_flags: tuple[str, ...] = ()
     optimization: str = "-O2"
+
+
+class FirmwareParts(Strict):
+    """What a firmware is made of besides trainer and agent. Paths are relative to the target folder."""
+
+    sources: tuple[str, ...] = Field(min_length=1)
+    """C files of the board."""
+    includes: tuple[str, ...] = ()
+    """Folders with the board's headers."""
+    link_folders: tuple[str, ...] = ()
+    """Where the linker finds what link scripts include."""
+    link_script: str
+    large_link_script: str | None = None
+    """Taken when the trainer does not fit with `link_script`."""
+    stack_bytes: int = Field(default=8192, gt=0, multiple_of=8)
+    """Stack that the link script reserves."""
+    budget_step: int = Field(default=1024, gt=0)
+    """Granularity of the SRAM budget that the firmware can enforce."""
 
 
 class QemuStart(Strict):
@@ -66,6 +86,7 @@ class Target(Strict):
     ticks_per_count: int = 1
     """What one count of the tick source is worth in `tick_unit` (40 instructions per CMSDK timer tick on QEMU)."""
     toolchain: Toolchain
+    firmware: FirmwareParts | None = None
     regions: tuple[Region, ...] = ()
     budget: Budget | None = None
     qemu: QemuStart | None = None

@@ -1,0 +1,198 @@
+"""Trainer + agent + board → firmware: what to compile, run by ninja, and what came out of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import ninja
+
+from harness.build_file import ELF_NAME, BuildPlan, build_file
+from harness.deadline import Deadline
+from harness.elf_sections import (
+    SectionSizes,
+    SramLayout,
+    check_sections,
+    read_elf,
+    section_sizes,
+    sram_layout,
+    symbol_list,
+)
+from harness.errors import BuildError, TargetError, UsageError
+from harness.measure.sram import Symbol
+from harness.run_tool import run_tool
+from harness.targets import FirmwareParts, Target
+from harness.toolchain import find_compiler
+
+ROOT = Path(__file__).resolve().parent.parent
+AGENT_FOLDER = ROOT / "harness" / "agent"
+TRAINER_H_FOLDER = ROOT / "engine" / "runtime"
+BUILD_SECONDS = 300.0
+
+COMMON_FLAGS = (
+    *("-std=c99", "-g", "-Wall", "-Wextra"),
+    # Bit-exact floating point everywhere; without errno the compiler may use the square root instruction.
+    *("-ffp-contract=off", "-fno-fast-math", "-fno-math-errno"),
+    *("-ffunction-sections", "-fdata-sections", "-fno-common", "-fno-stack-protector"),
+)
+SANITIZER_FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+
+_LOG = "build.log"
+_OVERFLOW = re.compile(r"region `\w+' overflowed by \d+ bytes|will not fit in region")
+_ERROR = re.compile(r"error: |undefined reference|multiple definition|overflowed by|cannot find ")
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A linked firmware and what is to be known of it for measuring and for provenance."""
+
+    elf: Path
+    digest: str
+    """SHA-256 of the ELF file."""
+    target: str
+    compiler: str
+    toolchain: str
+    """First line of the compiler's --version."""
+    flags: tuple[str, ...]
+    """Of compiling, without folders."""
+    large_layout: bool
+    """True when the trainer did not fit the target's first link script."""
+    sections: SectionSizes
+    sram: SramLayout
+    symbols: tuple[Symbol, ...]
+    log: Path
+
+
+def build_firmware(
+    trainer_dir: Path,
+    target: Target,
+    out_dir: Path,
+    *,
+    compiler: str | None = None,
+    optimization: str | None = None,
+    sram_budget: int | None = None,
+    stack_bytes: int | None = None,
+    sanitize: bool = False,
+    defines: Mapping[str, str | int] | None = None,
+    deadline: Deadline | None = None,
+) -> Firmware:
+    """Compile every .c file of `trainer_dir` with the agent and the target's board, and link them in `out_dir`.
+
+    `compiler` and `optimization` default to the target's. `sram_budget`: bytes from the start of SRAM that the firmware
+    may touch; touching others faults. `stack_bytes`: stack to reserve, default from the target. `defines` go to all
+    files. `deadline` is 300 s by default.
+
+    Raises BuildError with the first compiler error, ToolMissingError with the package to install, UsageError for
+    options that the target does not have, DeviceHang when time is up.
+    """
+    parts = target.firmware
+    if parts is None:
+        raise TargetError(f"target {target.name} has no [firmware] table, so nothing can be built for it")
+    if sanitize and target.driver != "native":
+        raise UsageError(f"target {target.name} has no sanitizers; they exist on native targets only")
+    found = find_compiler(target, compiler)
+    settings = dict(defines or {}) | {"TRAINBENCH_STACK_BYTES": stack_bytes or parts.stack_bytes}
+    if sram_budget is not None:
+        settings["TRAINBENCH_SRAM_BUDGET"] = _checked_budget(sram_budget, target, parts)
+    flags = (
+        *(optimization or target.toolchain.optimization, *COMMON_FLAGS, *target.toolchain.flags),
+        *(SANITIZER_FLAGS if sanitize else ()),
+        *(f"-D{name}={value}" for name, value in sorted(settings.items())),
+    )
+    plan = BuildPlan(
+        compiler=found.path,
+        flags=flags,
+        sources=_sources(trainer_dir, target, parts),
+        includes={
+            "trainer": (trainer_dir.resolve(),),
+            "agent": (AGENT_FOLDER, TRAINER_H_FOLDER),
+            "board": (AGENT_FOLDER, *((target.folder / name).resolve() for name in parts.includes)),
+        },
+        target=target,
+        parts=parts,
+        stack_bytes=stack_bytes or parts.stack_bytes,
+        out_dir=out_dir.resolve(),
+    )
+    large = _link(plan, deadline or Deadline.after(BUILD_SECONDS))
+    elf = plan.out_dir / ELF_NAME
+    contents = read_elf(elf)
+    if target.driver != "native":
+        check_sections(contents)
+    return Firmware(
+        elf=elf,
+        digest=hashlib.sha256(elf.read_bytes()).hexdigest(),
+        target=target.name,
+        compiler=found.name,
+        toolchain=found.version,
+        flags=flags,
+        large_layout=large,
+        sections=section_sizes(contents),
+        sram=sram_layout(contents),
+        symbols=symbol_list(contents),
+        log=plan.out_dir / _LOG,
+    )
+
+
+def _link(plan: BuildPlan, deadline: Deadline) -> bool:
+    """Build with the first link script, or with the large one if that overflows; returns whether it was the large."""
+    plan.out_dir.mkdir(parents=True, exist_ok=True)
+    complaint = _run_ninja(plan, plan.parts.link_script, deadline)
+    large = plan.parts.large_link_script
+    if complaint is None:
+        return False
+    if large is not None and _OVERFLOW.search(complaint):
+        complaint = _run_ninja(plan, large, deadline)
+        if complaint is None:
+            return True
+    raise BuildError(
+        f"the firmware for {plan.target.name} does not build: {first_error(complaint)} "
+        f"(everything the tools said is in {plan.out_dir / _LOG})"
+    )
+
+
+def _run_ninja(plan: BuildPlan, link_script: str, deadline: Deadline) -> str | None:
+    """None when the ELF file is up to date, else what the tools said."""
+    (plan.out_dir / "build.ninja").write_text(build_file(plan, link_script), encoding="utf-8")
+    log = plan.out_dir / _LOG
+    code = run_tool([str(Path(ninja.BIN_DIR) / "ninja")], plan.out_dir, log, deadline)
+    return None if code == 0 else log.read_text(encoding="utf-8", errors="replace")
+
+
+def first_error(output: str) -> str:
+    """The first line of a compiler's or linker's output that states an error, else its last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    stated = next((line for line in lines if _ERROR.search(line) and not line.startswith("FAILED")), None)
+    return stated or (lines[-1] if lines else "the tools said nothing")
+
+
+def _sources(trainer_dir: Path, target: Target, parts: FirmwareParts) -> dict[str, Path]:
+    """Object → source. The link scripts tell owners apart by the objects' folder."""
+    trainer = sorted(trainer_dir.glob("*.c"))
+    if not (trainer_dir / "trainer.h").is_file() or not trainer:
+        raise BuildError(f"{trainer_dir} is no trainer: it has to hold trainer.h and at least one .c file")
+    board = [target.folder / name for name in parts.sources]
+    missing = next((path for path in board if not path.is_file()), None)
+    if missing is not None:
+        raise TargetError(f"target {target.name} names a source file that is not there: {missing}")
+    groups = {"trainer": trainer, "agent": sorted(AGENT_FOLDER.glob("*.c")), "board": board}
+    objects = [
+        (f"{group}/{path.stem}.o", path.resolve()) for group, paths in groups.items() for path in paths
+    ]
+    if len({name for name, _ in objects}) != len(objects):
+        raise TargetError(f"target {target.name} has two source files of the same name")
+    return dict(objects)
+
+
+def _checked_budget(sram_budget: int, target: Target, parts: FirmwareParts) -> int:
+    ram = next((region for region in target.regions if region.kind == "ram"), None)
+    if ram is None:
+        raise UsageError(f"target {target.name} cannot enforce an SRAM budget")
+    if not 0 < sram_budget <= ram.size or sram_budget % parts.budget_step:
+        raise UsageError(
+            f"an SRAM budget of {sram_budget} bytes cannot be enforced on {target.name}; "
+            f"it takes multiples of {parts.budget_step} bytes up to {ram.size}"
+        )
+    return sram_budget

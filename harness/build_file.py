@@ -1,0 +1,84 @@
+"""The text of build.ninja: a pure function of the plan. Paths inside it are those of the sources and the tools."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from ninja import ninja_syntax
+
+from harness.targets import FirmwareParts, Target
+
+ELF_NAME = "firmware.elf"
+
+MICROCONTROLLER_LINK_FLAGS = ("-nostdlib", "-Wl,--start-group", "-lc", "-lgcc", "-Wl,--end-group")
+"""No start files, no libm, no system calls: of the C library only what needs none, such as memcpy."""
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """All that decides what the firmware will be. All folders are absolute."""
+
+    compiler: Path
+    flags: tuple[str, ...]
+    sources: Mapping[str, Path]
+    """Object file below the build folder, as `trainer/…`, `agent/…` or `board/…` → source file."""
+    includes: Mapping[str, tuple[Path, ...]]
+    """Group of sources → its include folders."""
+    target: Target
+    parts: FirmwareParts
+    stack_bytes: int
+    out_dir: Path
+
+
+def build_file(plan: BuildPlan, link_script: str) -> str:
+    """Text of build.ninja that links with `link_script` of the target's folder."""
+    text = StringIO()
+    writer = ninja_syntax.Writer(text, width=1 << 20)
+    for group in plan.includes:
+        command = f"{_command(_compile_words(plan, group))} -MD -MF $out.d -c $in -o $out"
+        writer.rule(f"compile_{group}", command, depfile="$out.d", deps="gcc")
+    for name, path in plan.sources.items():
+        writer.build(_escaped(name), f"compile_{name.partition('/')[0]}", _escaped(str(path)))
+    script = plan.target.folder.resolve() / link_script
+    libraries = () if plan.target.driver == "native" else MICROCONTROLLER_LINK_FLAGS
+    writer.rule("link", f"{_command(_link_words(plan, script))} $in {_command(libraries)} -o $out")
+    writer.build(
+        ELF_NAME, "link", [_escaped(name) for name in plan.sources], implicit=[_escaped(str(script))]
+    )
+    writer.default(ELF_NAME)
+    return text.getvalue()
+
+
+def _compile_words(plan: BuildPlan, group: str) -> list[str]:
+    """The folders of sources and output are mapped away, so that the ELF file does not depend on where they are."""
+    own = {path.parent for name, path in plan.sources.items() if name.startswith(f"{group}/")}
+    maps = {folder: "include" for folder in plan.includes[group]}
+    maps |= {folder: group for folder in own} | {plan.out_dir: "."}
+    return [
+        *(str(plan.compiler), *plan.flags),
+        *(f"-I{folder}" for folder in plan.includes[group]),
+        *(f"-ffile-prefix-map={folder}={name}" for folder, name in sorted(maps.items())),
+    ]
+
+
+def _link_words(plan: BuildPlan, script: Path) -> list[str]:
+    folders = [(plan.target.folder / name).resolve() for name in plan.parts.link_folders]
+    return [
+        *(str(plan.compiler), *plan.flags, *plan.target.toolchain.link_flags),
+        *(f"-L{folder}" for folder in folders),
+        *("-T", str(script), "-Wl,--gc-sections", f"-Wl,--defsym=__stack_bytes={plan.stack_bytes}"),
+    ]
+
+
+def _command(words: Sequence[str]) -> str:
+    """Words for the shell, inside a ninja value."""
+    return shlex.join(words).replace("$", "$$")
+
+
+def _escaped(path: str) -> str:
+    escaped: str = ninja_syntax.escape_path(path).replace(":", "$:")
+    return escaped
