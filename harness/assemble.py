@@ -1,0 +1,172 @@
+"""From what was measured to a run document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.build import Firmware
+from harness.cell import Measurement
+from harness.errors import MeasurementError
+from harness.measure.latency import MINIMUM_SAMPLES, reading_kind, tick_series
+from harness.measure.sram import Touched
+from harness.prepare import Trainer
+from harness.provenance import git_revision, host_description, package_versions, trainbench_version
+from harness.results.document import Provenance, RunDocument, Sections, Sram, TickSeries
+from harness.results.store import INPUTS_DIGEST
+from harness.suite import Method
+from harness.targets import Target
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What all cells of a run share. Digests are hexadecimal SHA-256."""
+
+    suite: str
+    backbone: Path
+    model_name: str
+    model_digest: str
+    dataset: str
+    """Specification, as `load_dataset` takes it."""
+    dataset_name: str
+    dataset_description: str
+    dataset_digest: str
+    class_names: tuple[str, ...]
+
+
+def make_sram(firmware: Firmware, trainer: Trainer, target: Target, touched: Touched) -> Sram:
+    """Peak SRAM from section sizes and paint; MeasurementError where it contradicts the plan."""
+    layout = firmware.sram
+    if touched.arena > trainer.arena_bytes:
+        raise MeasurementError(
+            f"{touched.arena} bytes of the arena were touched on {target.name},"
+            f" but {trainer.arena_bytes} are planned"
+        )
+    peak = layout.static_bytes + layout.state_bytes + layout.arena_bytes + touched.stack
+    budget = target.budget
+    return Sram(
+        kind=reading_kind(target),
+        peak=peak,
+        static=layout.static_bytes,
+        state=layout.state_bytes,
+        arena=layout.arena_bytes,
+        arena_touched=touched.arena,
+        stack=touched.stack,
+        agent=layout.agent_bytes,
+        untouched_outside=True,
+        budget_part=budget.part if budget else None,
+        budget_bytes=budget.sram_bytes if budget else None,
+        lacking_bytes=max(0, peak - budget.sram_bytes) if budget else 0,
+    )
+
+
+def make_provenance(
+    inputs: Inputs,
+    started: datetime,
+    seconds: float,
+    versions: dict[str, str],
+    firmware: Firmware | None,
+    plan_digest: str,
+) -> Provenance:
+    """Where the figures of a cell come from; `firmware` None: nothing was built."""
+    revision, dirty = git_revision()
+    return Provenance(
+        started_at=started.isoformat(timespec="seconds"),
+        duration_seconds=round(seconds, 3),
+        trainbench_version=trainbench_version(),
+        git_revision=revision,
+        git_dirty=dirty,
+        host=host_description(),
+        python=versions.get("python", ""),
+        toolchain=firmware.toolchain if firmware else "",
+        compiler_flags=firmware.flags if firmware else (),
+        versions=versions,
+        model_name=inputs.model_name,
+        model_digest=inputs.model_digest,
+        dataset_name=inputs.dataset_name,
+        dataset_description=inputs.dataset_description,
+        dataset_digest=inputs.dataset_digest,
+        elf_digest=firmware.digest if firmware else "",
+        plan_digest=plan_digest,
+    )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a run document is about. `firmware` None: nothing was built."""
+
+    inputs: Inputs
+    target: Target
+    method: Method
+    seed: int
+    trainer: Trainer
+    firmware: Firmware | None
+
+
+def make_document(
+    subject: Subject, measured: Measurement, provenance: Provenance, inputs_digest: str
+) -> RunDocument:
+    """The run document of a cell that was measured; raises MeasurementError where it contradicts the plan."""
+    target, firmware = subject.target, subject.firmware
+    if firmware is None:
+        raise MeasurementError(f"{subject.method.name} was measured on {target.name} without a firmware")
+    sections = firmware.sections
+    warnings = list(measured.warnings)
+    if firmware.large_layout:
+        warnings.append(
+            f"the arena does not fit the first RAM of {target.name} and lies in its larger memory"
+        )
+    return RunDocument(
+        **_head(subject),
+        status="done",
+        provenance=provenance,
+        sections=Sections(
+            text=sections.text,
+            rodata=sections.rodata,
+            data=sections.data,
+            bss=sections.bss,
+            flash=sections.flash,
+        ),
+        sram=None
+        if measured.touched is None
+        else make_sram(firmware, subject.trainer, target, measured.touched),
+        step_ticks=_series(measured.step_ticks, target),
+        predict_ticks=_series(measured.predict_ticks, target),
+        digests=measured.digests,
+        accuracy=measured.accuracy,
+        warnings=tuple(warnings),
+        notes={INPUTS_DIGEST: inputs_digest},
+    )
+
+
+def unmeasured_document(subject: Subject, status: Literal["not-run", "failed"], reason: str) -> RunDocument:
+    """The document of a cell that was not run or failed: the reason and the plan, no figure from a device."""
+    plan_digest = subject.trainer.plan_digest
+    return RunDocument(
+        **_head(subject),
+        status=status,
+        reason=reason,
+        provenance=make_provenance(
+            subject.inputs, datetime.now(UTC), 0.0, package_versions(), subject.firmware, plan_digest
+        ),
+    )
+
+
+def _head(subject: Subject) -> dict[str, Any]:
+    return {
+        "suite": subject.inputs.suite,
+        "target": subject.target.name,
+        "target_title": subject.target.title,
+        "core": subject.target.core,
+        "method": subject.method.name,
+        "seed": subject.seed,
+        "scheme": subject.trainer.scheme,
+        "plan": subject.trainer.plan,
+    }
+
+
+def _series(ticks: tuple[int, ...], target: Target) -> TickSeries | None:
+    """A cell that runs fewer steps than a latency takes is there for its digest alone."""
+    return tick_series(ticks, target) if len(ticks) >= MINIMUM_SAMPLES else None

@@ -1,0 +1,100 @@
+"""The command line, `trainbench`. One command a module in `harness.commands`, which import lazily.
+
+Exit codes: 0 done; 1 a bug (with a traceback); 2 an expected error, one sentence on stderr; 130 Ctrl-C;
+143 SIGTERM.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from engine.errors import EngineError
+from harness.commands.accuracy import accuracy
+from harness.commands.compile import compile_command
+from harness.commands.figures import figures
+from harness.commands.report import report
+from harness.commands.run import run
+from harness.commands.targets import targets
+from harness.errors import HarnessError
+
+EXPECTED = (HarnessError, EngineError)
+
+app = typer.Typer(
+    name="trainbench",
+    help="Measure training on microcontrollers, on the hardware.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("run")(run)
+app.command("targets")(targets)
+app.command("compile")(compile_command)
+app.command("report")(report)
+app.command("figures")(figures)
+app.command("accuracy")(accuracy)
+
+
+class Terminated(BaseException):
+    """SIGTERM, raised like KeyboardInterrupt, so that everything is closed on the way out."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from harness.provenance import trainbench_version
+
+        typer.echo(f"trainbench {trainbench_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Measure training on microcontrollers, on the hardware."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        result = app(standalone_mode=False)
+    except EXPECTED as error:
+        return _fail(str(error), 2)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return _fail(
+            "interrupted; what was finished is kept, the same command with the same --out goes on", 130
+        )
+    except Terminated:
+        return _fail("terminated", 143)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    typer.echo(f"trainbench: {message}", err=True)
+    return code
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise Terminated
+
+
+if __name__ == "__main__":
+    main()

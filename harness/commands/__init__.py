@@ -1,0 +1,1 @@
+"""The commands of the command line, one a module. They parse, call the library, and print; nothing else."""

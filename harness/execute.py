@@ -1,0 +1,163 @@
+"""The jobs of a run, each called in a process of its own: prepare a method, run a cell."""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fixtures.datasets import load_dataset
+from fixtures.datasets.dataset import Dataset
+from harness.assemble import Inputs, Subject, make_document, make_provenance
+from harness.build import Firmware, build_firmware
+from harness.cell import Paint, Samples, Task, measure_cell
+from harness.deadline import Deadline
+from harness.devices.factory import open_device
+from harness.errors import BuildError, HarnessError, MeasurementError
+from harness.measure import sram
+from harness.measure.sram import Area, Span
+from harness.prepare import Trainer, compile_method
+from harness.provenance import package_versions
+from harness.results.document import RunDocument
+from harness.session import Session
+from harness.suite import Method
+from harness.targets import Target, load_target
+from harness.workers import Report
+
+LOAD_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A compiled method and its firmware for each target, or the reason why there is none."""
+
+    trainer: Trainer
+    firmware: dict[str, Firmware]
+    refused: dict[str, HarnessError]
+
+
+def prepare_method(
+    inputs: Inputs,
+    method: Method,
+    rounding: str,
+    targets: tuple[str, ...],
+    sram_budget: int | None,
+    folder: Path,
+    report: Report,
+) -> Prepared:
+    """Compile `method` and build it for each of `targets`, in `folder`. Raises EngineError's kinds."""
+    report(0, 1 + len(targets))
+    trainer = compile_method(
+        inputs.backbone, method, classes=len(inputs.class_names), rounding=rounding, folder=folder / "trainer"
+    )
+    firmware: dict[str, Firmware] = {}
+    refused: dict[str, HarnessError] = {}
+    for number, name in enumerate(targets):
+        report(1 + number, 1 + len(targets))
+        target = load_target(name)
+        try:
+            check_memory(trainer, target)
+            firmware[name] = build_firmware(
+                trainer.folder,
+                target,
+                folder / name,
+                sram_budget=sram_budget if target.regions else None,
+            )
+        except (BuildError, NoRoomError) as error:
+            refused[name] = error
+    return Prepared(trainer, firmware, refused)
+
+
+class NoRoomError(HarnessError):
+    """A method needs more SRAM than a target has anywhere: it is not run there, which is no failure."""
+
+
+def check_memory(trainer: Trainer, target: Target) -> None:
+    """Raise NoRoomError when the plan alone is larger than the target's largest memory."""
+    largest = max((region.size for region in target.regions if region.kind == "ram"), default=None)
+    if largest is not None and trainer.arena_bytes > largest:
+        raise NoRoomError(
+            f"the arena alone needs {trainer.arena_bytes} bytes;"
+            f" the largest memory of {target.name} has {largest}"
+        )
+
+
+@dataclass(frozen=True)
+class CellJob:
+    """Everything a cell needs; picklable."""
+
+    inputs: Inputs
+    method: Method
+    target: str
+    trainer: Trainer
+    firmware: Firmware
+    task: Task
+    step_seconds: float
+    inputs_digest: str
+
+
+def run_cell(job: CellJob, report: Report) -> RunDocument:
+    """Open the device, load, measure, and make the run document. Raises HarnessError's kinds."""
+    started, clock = datetime.now(UTC), time.monotonic()
+    target = load_target(job.target)
+    samples = load_samples(job.inputs.dataset)
+    paint = plan_paint(job.firmware, target)
+    with open_device(target, Deadline.after(LOAD_SECONDS)) as device:
+        device.load(job.firmware.elf, Deadline.after(LOAD_SECONDS))
+        session = Session(device, step_seconds=job.step_seconds)
+        measured = measure_cell(device, session, samples, job.task, paint, report)
+        _check_identity(session, job.trainer)
+        versions = {**package_versions(), **device.versions}
+    provenance = make_provenance(
+        job.inputs, started, time.monotonic() - clock, versions, job.firmware, job.trainer.plan_digest
+    )
+    subject = Subject(job.inputs, target, job.method, job.task.seed, job.trainer, job.firmware)
+    return make_document(subject, measured, provenance, job.inputs_digest)
+
+
+@functools.cache
+def load_samples(specification: str) -> Samples:
+    """The dataset for a run: train on its training and validation parts together, test on its test part."""
+    dataset = load_dataset(specification)
+    return samples_of(dataset, (*dataset.train.tolist(), *dataset.validation.tolist()), dataset.test.tolist())
+
+
+def samples_of(dataset: Dataset, train: tuple[int, ...], test: list[int]) -> Samples:
+    """A dataset with the split that is asked for."""
+    return Samples(
+        images=dataset.images,
+        labels=dataset.labels,
+        class_names=dataset.class_names,
+        train=train,
+        test=tuple(test),
+    )
+
+
+def plan_paint(firmware: Firmware, target: Target) -> Paint | None:
+    """What to paint: stack, arena, and every byte of RAM that nobody owns. None where no RAM is described."""
+    layout = firmware.sram
+    owned = [*layout.static, *layout.state, *layout.agent, *layout.arena, layout.stack]
+    regions = [region for region in target.regions if region.kind == "ram"]
+    if not regions:
+        return None
+    areas = [Area("the stack", layout.stack, "stack")]
+    areas += [Area("the arena", span, "arena") for span in layout.arena]
+    for region in regions:
+        free = sram.free_spans(Span(region.start, region.size), owned)
+        areas += [Area(f"free memory in {region.name}", span, "free") for span in free]
+    return Paint(tuple(areas), firmware.symbols)
+
+
+def _check_identity(session: Session, trainer: Trainer) -> None:
+    info = session.info
+    if (info.plan_digest, info.arena_bytes, info.state_bytes) != (
+        trainer.plan_digest,
+        trainer.arena_bytes,
+        trainer.state_bytes,
+    ):
+        raise MeasurementError(
+            f"the running trainer ({info.scheme}, plan {info.plan_digest[:12]}) is not the one compiled"
+            f" ({trainer.scheme.method}, plan {trainer.plan_digest[:12]})"
+        )

@@ -1,0 +1,62 @@
+"""From a method to the firmware of every target it is to run on: compile once, build once a target."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from engine.compiler import CompiledTrainer, CompileOptions, compile_trainer
+from engine.frontends import load_backbone
+from engine.schemes import load_scheme
+from harness.provenance import PROJECT_ROOT
+from harness.results.document import MemoryPlan, SchemeSummary
+from harness.suite import Method
+
+SCHEME_LIBRARY = PROJECT_ROOT / "fixtures" / "schemes"
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """A compiled trainer as the rest of the harness needs it: picklable, without the graph. Sizes in bytes."""
+
+    folder: Path
+    plan: MemoryPlan
+    plan_digest: str
+    scheme: SchemeSummary
+    arena_bytes: int
+    state_bytes: int
+
+
+def compile_method(
+    backbone_path: Path, method: Method, *, classes: int, rounding: str, folder: Path
+) -> Trainer:
+    """Compile `method` for the backbone into `folder`; raises EngineError's kinds."""
+    backbone = load_backbone(backbone_path)
+    scheme = load_scheme(method.scheme_name, backbone, SCHEME_LIBRARY)
+    compiled = compile_trainer(backbone, scheme, CompileOptions(classes=classes, rounding=rounding), folder)
+    return describe_trainer(compiled, method)
+
+
+def describe_trainer(compiled: CompiledTrainer, method: Method) -> Trainer:
+    """The facts of `compiled` that a run document holds."""
+    summary = SchemeSummary.model_validate(
+        {
+            "method": method.name,
+            "description": compiled.scheme.description,
+            "updated_bias_layers": compiled.updated_bias_layers,
+            "updated_weight_layers": compiled.updated_weight_layers,
+            "trainable_values": compiled.trainable_values,
+            "rounding": compiled.options.rounding,
+            "learning_rate": method.learning_rate,
+            "accumulate": compiled.options.accumulate,
+            "extra_memory_analytic": compiled.extra_memory_analytic,
+        }
+    )
+    return Trainer(
+        folder=compiled.folder,
+        plan=MemoryPlan.model_validate(asdict(compiled.plan)),
+        plan_digest=compiled.plan_digest,
+        scheme=summary,
+        arena_bytes=compiled.arena_bytes,
+        state_bytes=compiled.state_bytes,
+    )
