@@ -155,6 +155,28 @@ def difference(first: Cell, second: Cell) -> Difference | None:
     return paired_difference(one, other)
 
 
+def by_trainer(comparison: Comparison) -> dict[str, dict[str, Cell]]:
+    """For each target that computed accuracies: method → its tested runs, one a seed, whoever reports them.
+
+    A reference target may train for others, so the same accuracy can stand in documents of several targets.
+    Raises ResultsError where these documents disagree on what it predicted.
+    """
+    found: dict[str, dict[str, dict[int, RunDocument]]] = {}
+    for target in comparison.targets:
+        for method in comparison.methods:
+            for run in comparison.cell(method, target).tested:
+                if run.accuracy is not None:
+                    seeds = found.setdefault(run.accuracy.computed_on, {}).setdefault(method, {})
+                    _refuse_disagreement(seeds.setdefault(run.seed, run), run)
+    return {
+        trainer: {
+            method: Cell(method, trainer, tuple(seeds[seed] for seed in sorted(seeds)))
+            for method, seeds in methods.items()
+        }
+        for trainer, methods in found.items()
+    }
+
+
 def digest_checks(comparison: Comparison) -> tuple[DigestCheck, ...]:
     """Every (method, seed, steps) whose state digest at least two targets report, in that order."""
     found: dict[tuple[str, int, int], list[tuple[str, str]]] = {}
@@ -182,6 +204,16 @@ def _same_images(runs: Sequence[RunDocument]) -> None:
         names = ", ".join(f"{run.method} on {run.target} seed {run.seed}" for run in runs)
         raise ResultsError(
             f"runs to be compared were tested on different images: {names}; use one split for all of them"
+        )
+
+
+def _refuse_disagreement(first: RunDocument, second: RunDocument) -> None:
+    if first.accuracy is None or second.accuracy is None:
+        return
+    if first.accuracy.predicted_after != second.accuracy.predicted_after:
+        raise ResultsError(
+            f"the documents of {first.target} and {second.target} disagree on what {first.method} with seed "
+            f"{first.seed} predicted when trained on {first.accuracy.computed_on}; run both cells again"
         )
 
 

@@ -1,0 +1,110 @@
+"""Ticks of every operator in execution order, colored by phase."""
+
+from __future__ import annotations
+
+from harness.results.comparison import Cell, Comparison
+from harness.results.document import PlannedOperator, RunDocument
+from reports.charts.chart import Chart, Choice, Figure, TextTable, label, layout
+from reports.numbers import count, percent
+
+PHASES = ("forward", "backward", "update", "not in the plan")
+SHOWN = 10
+"""Rows of the table of the most expensive operators."""
+
+
+def operator_ticks_chart(comparison: Comparison) -> Chart:
+    """One choice for each method and target with a profile; the seed of the profile is in the caption."""
+    choices = []
+    for target in comparison.targets:
+        for method in comparison.methods:
+            run = _profiled(comparison.cell(method, target))
+            if run is not None:
+                choices.append(_choice(run))
+    targets = {choice.label.split(" · ")[-1] for choice in choices}
+    absent = (
+        "No run counted ticks operator by operator. That takes a profiling build, which reads the tick source around "
+        "each operator and is therefore a build of its own: these figures never come from the runs that are timed."
+    )
+    label_text = "Method and target" if len(targets) > 1 else "Method"
+    return Chart("operator-ticks", label_text, tuple(choices), absent, height=400)
+
+
+def _profiled(cell: Cell) -> RunDocument | None:
+    return next((run for run in cell.done if run.operator_ticks), None)
+
+
+def _choice(run: RunDocument) -> Choice:
+    planned = {operator.name: operator for operator in run.plan.operators} if run.plan else {}
+    ticks = run.step_ticks
+    unit, kind = (ticks.unit, ticks.kind) if ticks is not None else ("ticks", "unit not given")
+    total = sum(entry.ticks for entry in run.operator_ticks)
+    sums = {phase: 0 for phase in PHASES}
+    for entry in run.operator_ticks:
+        sums[_phase(planned.get(entry.operator))] += entry.ticks
+    shares = ", ".join(
+        f"{phase} {percent(part / total)} %" for phase, part in sums.items() if part and total
+    )
+    caption = (
+        f"{run.method} on {run.target}, seed {run.seed}: {count(total)} {unit} ({kind}) in "
+        f"{len(run.operator_ticks)} operators of a profiling build, median of each; {shares}."
+    )
+    data = [_trace(run, planned, phase, unit) for phase in PHASES if sums[phase]]
+    figure = {
+        "data": data,
+        "layout": layout(
+            "operator, in order of execution",
+            unit,
+            barmode="overlay",
+            bargap=0.1,
+            xaxis={"showgrid": False, "tickformat": ",d", "range": [0, len(run.operator_ticks) + 1]},
+            yaxis={"tickformat": ",~s", "rangemode": "tozero"},
+        ),
+    }
+    largest = sorted(run.operator_ticks, key=lambda entry: -entry.ticks)[:SHOWN]
+    table = TextTable(
+        f"{run.method} on {run.target}: the {len(largest)} operators that take most",
+        ("Operator", "Phase", unit.capitalize(), "Share, %"),
+        tuple(
+            (
+                entry.operator,
+                _phase(planned.get(entry.operator)),
+                count(entry.ticks),
+                percent(entry.ticks / total) if total else "",
+            )
+            for entry in largest
+        ),
+    )
+    return Choice(f"{run.method} · {run.target}", figure, caption, table)
+
+
+def _phase(operator: PlannedOperator | None) -> str:
+    return operator.phase if operator is not None else PHASES[-1]
+
+
+def _trace(run: RunDocument, planned: dict[str, PlannedOperator], phase: str, unit: str) -> Figure:
+    entries = [
+        (index, entry)
+        for index, entry in enumerate(run.operator_ticks, 1)
+        if _phase(planned.get(entry.operator)) == phase
+    ]
+    return {
+        "type": "bar",
+        "name": phase,
+        "x": [index for index, _ in entries],
+        "y": [entry.ticks for _, entry in entries],
+        "marker": {"color": f"var(--phase-{PHASES.index(phase)})"},
+        "hoverinfo": "text",
+        "textposition": "none",
+        "hovertext": [
+            f"<b>{index} {label(entry.operator)}</b><br>{count(entry.ticks)} {unit}"
+            + _detail(planned.get(entry.operator), entry.ticks)
+            for index, entry in entries
+        ],
+    }
+
+
+def _detail(operator: PlannedOperator | None, ticks: int) -> str:
+    if operator is None:
+        return "<br>not in the plan"
+    per_mac = f", {ticks / operator.macs:.2f} a MAC" if operator.macs else ""
+    return f"<br>{label(operator.kind)}, {operator.phase}<br>{count(operator.macs)} MACs{per_mac}"
