@@ -21,10 +21,12 @@
 #endif
 
 /* Channels that one block of a kernel computes side by side: as many as the registers hold. */
+#if !defined(TB_LANES)
 #if defined(__arm__)
 #define TB_LANES 4
 #else
 #define TB_LANES 16
+#endif
 #endif
 
 #define TB_LIMIT 1152921504606846976.0f /* 2^60: no gradient is larger */

@@ -1,0 +1,487 @@
+"""The C kernels as Python functions over NumPy arrays, every buffer between guard bytes."""
+
+import ctypes
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.operators.reference import AddParameters, ConvGeometry, Rounding, pack_mask, unpack_mask
+
+RUNTIME = Path(__file__).parents[3] / "engine" / "runtime"
+SOURCES = sorted(RUNTIME.glob("tb_*.c"))
+FLAGS = ["-std=c99", "-ffp-contract=off", "-Wall", "-Wextra", "-Wconversion", "-Werror", f"-I{RUNTIME}"]
+BUILD_SECONDS = 120
+GUARD = 64
+GUARD_BYTE = 0xA5
+
+
+def run_tool(command: Sequence[str | Path], seconds: float = BUILD_SECONDS) -> str:
+    """Run a build tool or a test program. Raises AssertionError with its output if it fails."""
+    done = subprocess.run(
+        [str(c) for c in command], capture_output=True, text=True, timeout=seconds, check=False
+    )
+    assert done.returncode == 0, (
+        f"{' '.join(map(str, command))}\nexit {done.returncode}\n{done.stdout}{done.stderr}"
+    )
+    return done.stdout
+
+
+def build_library(compiler: Sequence[str], library: Path) -> None:
+    run_tool([*compiler, *FLAGS, "-shared", "-fPIC", *SOURCES, "-o", library])
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """What a convolution needs beside shapes, weights and biases. multiplier int32 [OC]."""
+
+    in_zero: int
+    out_zero: int
+    multiplier: np.ndarray
+    shift: int
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights as they are stored: one part or two, each in stored order; channels: trainable ones first."""
+
+    frozen: np.ndarray | None
+    trainable: np.ndarray | None
+    channels: np.ndarray | None
+
+    @property
+    def trainable_count(self) -> int:
+        if self.trainable is None:
+            return 0
+        return 0xFFFF if self.channels is None else self.trainable.shape[self._axis]
+
+    @property
+    def _axis(self) -> int:
+        assert self.trainable is not None
+        return 3 if self.trainable.ndim == 4 else 0
+
+
+def split_weights(weights: np.ndarray, trainable: Sequence[int] | None) -> Weights:
+    """Store weights [OC, KH, KW, IC] or [C, KH, KW] with these channels trainable; None: all are frozen."""
+    axis = 3 if weights.ndim == 4 else 0
+    everything = range(weights.shape[axis])
+    if trainable is None:
+        return Weights(weights.copy(), None, None)
+    if len(trainable) == len(everything):
+        return Weights(None, weights.copy(), None)
+    rest = [c for c in everything if c not in set(trainable)]
+    channels = np.array([*trainable, *rest], np.uint16)
+    frozen, part = (np.ascontiguousarray(np.take(weights, c, axis=axis)) for c in (rest, list(trainable)))
+    return Weights(frozen, part, channels)
+
+
+@dataclass(frozen=True)
+class Step:
+    learning_rate: float = 0.01
+    step_key: int = 0
+    apply: bool = True
+    accumulate: bool = False
+    mean: float = 1.0
+
+
+@dataclass(frozen=True)
+class Update:
+    """scale float32 [OC]; low uint8 and accumulator float32 in stored order, or None."""
+
+    scale: np.ndarray
+    stream: int = 0
+    rounding: Rounding = Rounding.NEAREST
+    low: np.ndarray | None = None
+    accumulator: np.ndarray | None = None
+
+
+class _Conv(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_uint16) for name in ConvGeometry.__dataclass_fields__),
+        ("in_zero", ctypes.c_int32),
+        ("out_zero", ctypes.c_int32),
+        ("shift", ctypes.c_uint8),
+        ("multiplier", ctypes.c_void_p),
+    )
+
+
+class _Weights(ctypes.Structure):
+    _fields_ = (
+        ("frozen", ctypes.c_void_p),
+        ("trainable", ctypes.c_void_p),
+        ("channels", ctypes.c_void_p),
+        ("trainable_count", ctypes.c_uint16),
+    )
+
+
+class _Add(ctypes.Structure):
+    _fields_ = (
+        ("multiplier_a", ctypes.c_int32),
+        ("multiplier_b", ctypes.c_int32),
+        ("offset", ctypes.c_int32),
+        ("shift", ctypes.c_uint8),
+    )
+
+
+class _Step(ctypes.Structure):
+    _fields_ = (
+        ("learning_rate", ctypes.c_float),
+        ("step_key", ctypes.c_uint32),
+        ("apply", ctypes.c_uint8),
+        ("accumulate", ctypes.c_uint8),
+        ("mean", ctypes.c_float),
+    )
+
+
+class _Update(ctypes.Structure):
+    _fields_ = (
+        ("scale", ctypes.c_void_p),
+        ("stream", ctypes.c_uint32),
+        ("rounding", ctypes.c_int),
+        ("low", ctypes.c_void_p),
+        ("accumulator", ctypes.c_void_p),
+    )
+
+
+class _Buffers:
+    """The buffers of one call. Guards are checked at the end, and that inputs were not written."""
+
+    def __init__(self) -> None:
+        self._all: list[tuple[np.ndarray, int, bytes | None]] = []
+
+    def _place(self, data: np.ndarray, *, constant: bool) -> tuple[ctypes.c_void_p, np.ndarray]:
+        size = data.nbytes
+        raw = np.full(size + 2 * GUARD, GUARD_BYTE, np.uint8)
+        raw[GUARD : GUARD + size] = np.frombuffer(data.tobytes(), np.uint8)
+        self._all.append((raw, size, data.tobytes() if constant else None))
+        view = raw[GUARD : GUARD + size].view(data.dtype).reshape(data.shape)
+        return ctypes.c_void_p(raw.ctypes.data + GUARD), view
+
+    def read(self, data: np.ndarray | None) -> ctypes.c_void_p | None:
+        return None if data is None else self._place(data, constant=True)[0]
+
+    def write(self, data: np.ndarray) -> tuple[ctypes.c_void_p, np.ndarray]:
+        return self._place(data, constant=False)
+
+    def fresh(self, shape: int | tuple[int, ...], dtype: type) -> tuple[ctypes.c_void_p, np.ndarray]:
+        """A buffer for outputs, filled with rubbish: kernels must not rely on zeros."""
+        count = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        rubbish = (np.arange(count) * 37 + 11).astype(np.uint8)
+        return self.write(rubbish.view(dtype).reshape(shape))
+
+    def check(self) -> None:
+        for raw, size, constant in self._all:
+            assert (raw[:GUARD] == GUARD_BYTE).all(), "a kernel wrote before a buffer"
+            assert (raw[GUARD + size :] == GUARD_BYTE).all(), "a kernel wrote behind a buffer"
+            if constant is not None:
+                assert raw[GUARD : GUARD + size].tobytes() == constant, "a kernel wrote to an input"
+
+
+class Kernels:
+    """One build of the kernels."""
+
+    def __init__(self, library: Path) -> None:
+        self._library = ctypes.CDLL(str(library))
+        for name in ("tb_expf", "tb_logf", "tb_softmax_cross_entropy_f32"):
+            getattr(self._library, name).restype = ctypes.c_float
+        self._library.tb_mix.restype = ctypes.c_uint32
+        self._library.tb_expf.argtypes = self._library.tb_logf.argtypes = [ctypes.c_float]
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        typed = [ctypes.c_uint32(a) if isinstance(a, int) else a for a in arguments]
+        return getattr(self._library, name)(*typed)
+
+    def mix(self, x: int) -> int:
+        return int(self._call("tb_mix", x))
+
+    def exp(self, x: np.ndarray) -> np.ndarray:
+        return np.array([self._library.tb_expf(float(v)) for v in x], np.float32)
+
+    def log(self, x: np.ndarray) -> np.ndarray:
+        return np.array([self._library.tb_logf(float(v)) for v in x], np.float32)
+
+    @staticmethod
+    def _conv(b: _Buffers, g: ConvGeometry, q: Quantization | None) -> _Conv:
+        conv = _Conv(**{name: getattr(g, name) for name in ConvGeometry.__dataclass_fields__})
+        if q is not None:
+            conv.in_zero, conv.out_zero, conv.shift = q.in_zero, q.out_zero, q.shift
+            conv.multiplier = b.read(q.multiplier)
+        return conv
+
+    @staticmethod
+    def _weights(b: _Buffers, weights: Weights, g: ConvGeometry) -> _Weights:
+        count = min(weights.trainable_count, g.in_channels)
+        return _Weights(b.read(weights.frozen), b.read(weights.trainable), b.read(weights.channels), count)
+
+    @staticmethod
+    def _scratch(b: _Buffers, size: int) -> ctypes.c_void_p | None:
+        return b.fresh((size + 3) // 4 * 4, np.uint8)[0] if size else None
+
+    @staticmethod
+    def _merge_scratch(b: _Buffers, weights: Weights, g: ConvGeometry) -> ctypes.c_void_p | None:
+        needed = g.kernel_height * g.kernel_width * g.in_channels if weights.channels is not None else 0
+        return Kernels._scratch(b, needed)
+
+    def convolution(
+        self,
+        x: np.ndarray,
+        weights: Weights,
+        bias: np.ndarray,
+        g: ConvGeometry,
+        q: Quantization,
+        *,
+        depthwise: bool,
+        masked: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """tb_conv2d_i8 or tb_depthwise_conv2d_i8. Returns (y, mask), mask None unless `masked`."""
+        b = _Buffers()
+        shape = (g.out_height, g.out_width, g.out_channels)
+        y, result = b.fresh(shape, np.int8)
+        mask, bits = b.fresh((int(np.prod(shape)) + 7) // 8, np.uint8)
+        w = self._weights(b, weights, g)
+        operands = [ctypes.byref(self._conv(b, g, q)), b.read(x), ctypes.byref(w), b.read(bias), y]
+        operands.append(mask if masked else None)
+        if depthwise:
+            self._call("tb_depthwise_conv2d_i8", *operands)
+        else:
+            self._call("tb_conv2d_i8", *operands, self._merge_scratch(b, weights, g))
+        b.check()
+        return result, self._unpack(bits, shape) if masked else None
+
+    @staticmethod
+    def _unpack(bits: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        mask = unpack_mask(bits, shape)
+        assert np.array_equal(pack_mask(mask), bits), "unused bits of a mask must be 0"
+        return mask
+
+    def grad_input(
+        self, gradient: np.ndarray, weights: Weights, g: ConvGeometry, *, depthwise: bool
+    ) -> np.ndarray:
+        b = _Buffers()
+        dx, result = b.fresh((g.in_height, g.in_width, g.in_channels), np.float32)
+        w = self._weights(b, weights, g)
+        operands = [ctypes.byref(self._conv(b, g, None)), b.read(gradient), ctypes.byref(w), dx]
+        if depthwise:
+            self._call("tb_depthwise_conv2d_grad_input_f32", *operands)
+        else:
+            self._call("tb_conv2d_grad_input_f32", *operands, self._merge_scratch(b, weights, g))
+        b.check()
+        return result
+
+    @staticmethod
+    def _step(step: Step) -> _Step:
+        return _Step(step.learning_rate, step.step_key, step.apply, step.accumulate, step.mean)
+
+    @staticmethod
+    def _update(b: _Buffers, update: Update) -> tuple[_Update, Update]:
+        """The C structure, and the update with `low` and `accumulator` as the buffers the kernel writes."""
+        low = None if update.low is None else b.write(update.low)
+        accumulator = None if update.accumulator is None else b.write(update.accumulator)
+        structure = _Update(
+            b.read(update.scale),
+            update.stream,
+            int(update.rounding),
+            None if low is None else low[0],
+            None if accumulator is None else accumulator[0],
+        )
+        after = replace(
+            update,
+            low=None if low is None else low[1],
+            accumulator=None if accumulator is None else accumulator[1],
+        )
+        return structure, after
+
+    def update(
+        self,
+        gradient: np.ndarray,
+        x: np.ndarray,
+        weights: Weights,
+        g: ConvGeometry,
+        in_zero: int,
+        update: Update,
+        step: Step,
+        *,
+        depthwise: bool,
+    ) -> tuple[np.ndarray, Update]:
+        """Returns the trainable weights after the update, and `low` and `accumulator` after it."""
+        assert weights.trainable is not None
+        b = _Buffers()
+        conv = self._conv(b, g, None)
+        conv.in_zero = in_zero
+        trainable, result = b.write(weights.trainable)
+        count = min(weights.trainable_count, g.in_channels)
+        w = _Weights(b.read(weights.frozen), trainable, b.read(weights.channels), count)
+        structure, after = self._update(b, update)
+        s = self._step(step)
+        operands = [b.read(gradient), b.read(x), ctypes.byref(w), ctypes.byref(structure), ctypes.byref(s)]
+        if depthwise:
+            self._call("tb_depthwise_conv2d_update_f32", ctypes.byref(conv), *operands)
+        else:
+            scratch = self._scratch(b, 4 * g.kernel_height * g.kernel_width * count)
+            self._call("tb_conv2d_update_f32", ctypes.byref(conv), *operands, scratch)
+        b.check()
+        return result, after
+
+    def bias_update(
+        self, gradient: np.ndarray, bias: np.ndarray, update: Update, step: Step, limit: int
+    ) -> tuple[np.ndarray, Update]:
+        b = _Buffers()
+        pixels, channels = gradient.shape[0] * gradient.shape[1], gradient.shape[2]
+        stored, result = b.write(bias)
+        structure, after = self._update(b, update)
+        s = self._step(step)
+        self._call(
+            "tb_bias_update_f32",
+            b.read(gradient),
+            stored,
+            ctypes.byref(structure),
+            ctypes.byref(s),
+            pixels,
+            channels,
+            ctypes.c_int32(limit),
+            self._scratch(b, 4 * channels),
+        )
+        b.check()
+        return result, after
+
+    def add(self, a: np.ndarray, c: np.ndarray, p: AddParameters) -> tuple[np.ndarray, np.ndarray]:
+        b = _Buffers()
+        y, result = b.fresh(a.shape, np.int8)
+        mask, bits = b.fresh((a.size + 7) // 8, np.uint8)
+        structure = _Add(p.multiplier_a, p.multiplier_b, p.offset, p.shift)
+        self._call("tb_add_i8", ctypes.byref(structure), b.read(a), b.read(c), y, mask, a.size)
+        b.check()
+        return result, self._unpack(bits, a.shape)
+
+    def add_grad(
+        self, gradient: np.ndarray, mask: np.ndarray, factor_a: float, factor_b: float, where: str
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """`where`: "separate", "a in place", "b in place", "only a" or "only b"."""
+        b = _Buffers()
+        g, in_place = b.write(gradient)
+        fresh_a, result_a = b.fresh(gradient.shape, np.float32)
+        fresh_b, result_b = b.fresh(gradient.shape, np.float32)
+        ga, gb = {
+            "separate": (fresh_a, fresh_b),
+            "a in place": (g, fresh_b),
+            "b in place": (fresh_a, g),
+            "only a": (fresh_a, None),
+            "only b": (None, fresh_b),
+        }[where]
+        factors = ctypes.c_float(factor_a), ctypes.c_float(factor_b)
+        self._call("tb_add_grad_f32", g, b.read(pack_mask(mask)), *factors, ga, gb, gradient.size)
+        b.check()
+        results = {id(g): in_place, id(fresh_a): result_a, id(fresh_b): result_b}
+        return results.get(id(ga)), results.get(id(gb))
+
+    def accumulate(self, a: np.ndarray, c: np.ndarray, *, in_place: bool) -> np.ndarray:
+        b = _Buffers()
+        first, result = b.write(a)
+        if not in_place:
+            y, result = b.fresh(a.shape, np.float32)
+        self._call("tb_accumulate_f32", first, b.read(c), first if in_place else y, a.size)
+        b.check()
+        return result
+
+    def masked_scale(self, gradient: np.ndarray, mask: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        b = _Buffers()
+        g, result = b.write(gradient)
+        pixels, channels = gradient.shape[0] * gradient.shape[1], gradient.shape[2]
+        self._call("tb_masked_scale_f32", g, b.read(pack_mask(mask)), b.read(scale), pixels, channels)
+        b.check()
+        return result
+
+    def global_average_pool(
+        self, x: np.ndarray, in_zero: int, multiplier: int, shift: int, out_zero: int
+    ) -> np.ndarray:
+        b = _Buffers()
+        y, result = b.fresh(x.shape[2], np.int8)
+        zeros = ctypes.c_int32(in_zero), ctypes.c_int32(out_zero)
+        self._call(
+            "tb_global_average_pool_i8",
+            b.read(x),
+            y,
+            x.shape[0] * x.shape[1],
+            x.shape[2],
+            *zeros,
+            ctypes.c_int32(multiplier),
+            ctypes.c_uint8(shift),
+        )
+        b.check()
+        return result
+
+    def global_average_pool_grad(self, df: np.ndarray, height: int, width: int, factor: float) -> np.ndarray:
+        b = _Buffers()
+        dx, result = b.fresh((height, width, df.size), np.float32)
+        self._call(
+            "tb_global_average_pool_grad_f32", b.read(df), dx, height * width, df.size, ctypes.c_float(factor)
+        )
+        b.check()
+        return result
+
+    def dequantize(self, x: np.ndarray, zero: int, scale: float) -> np.ndarray:
+        b = _Buffers()
+        y, result = b.fresh(x.shape, np.float32)
+        self._call("tb_dequantize_i8_f32", b.read(x), y, x.size, ctypes.c_int32(zero), ctypes.c_float(scale))
+        b.check()
+        return result
+
+    def dequantize_grad(self, df: np.ndarray, scale: float) -> np.ndarray:
+        b = _Buffers()
+        dx, result = b.fresh(df.shape, np.float32)
+        self._call("tb_dequantize_grad_f32", b.read(df), dx, df.size, ctypes.c_float(scale))
+        b.check()
+        return result
+
+    def fully_connected(self, x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        b = _Buffers()
+        y, result = b.fresh(bias.shape, np.float32)
+        self._call("tb_fully_connected_f32", b.read(x), b.read(weights), b.read(bias), y, bias.size, x.size)
+        b.check()
+        return result
+
+    def softmax_cross_entropy(
+        self, logits: np.ndarray, label: int, *, in_place: bool
+    ) -> tuple[np.float32, np.ndarray]:
+        b = _Buffers()
+        z, result = b.write(logits)
+        if not in_place:
+            z = b.read(logits)
+            gradient, result = b.fresh(logits.shape, np.float32)
+        operands = (z, label, z if in_place else gradient, logits.size)
+        loss = np.float32(self._call("tb_softmax_cross_entropy_f32", *operands))
+        b.check()
+        return loss, result
+
+    def fully_connected_grad_input(self, dz: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        b = _Buffers()
+        df, result = b.fresh(weights.shape[1], np.float32)
+        self._call("tb_fully_connected_grad_input_f32", b.read(dz), b.read(weights), df, *weights.shape)
+        b.check()
+        return result
+
+    def fully_connected_update(
+        self,
+        dz: np.ndarray,
+        features: np.ndarray,
+        weights: np.ndarray,
+        bias: np.ndarray,
+        accumulators: tuple[np.ndarray, np.ndarray] | None,
+        step: Step,
+    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+        b = _Buffers()
+        w, new_weights = b.write(weights)
+        c, new_bias = b.write(bias)
+        s = self._step(step)
+        pointers: list[ctypes.c_void_p | None] = [None, None]
+        after = None
+        if accumulators is not None:
+            first, second = b.write(accumulators[0]), b.write(accumulators[1])
+            pointers, after = [first[0], second[0]], (first[1], second[1])
+        operands = [b.read(dz), b.read(features), w, c, *pointers, ctypes.byref(s), *weights.shape]
+        self._call("tb_fully_connected_update_f32", *operands)
+        b.check()
+        return new_weights, new_bias, after

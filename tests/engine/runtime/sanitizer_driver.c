@@ -1,0 +1,151 @@
+/* sanitizer_driver.c: calls every kernel on random layers, each buffer allocated at its exact size, for the address and
+ * undefined-behaviour sanitizers. Results are compared elsewhere; here only finite gradients are required. */
+#include "tb_kernels.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { LAYERS = 600, LARGEST_POOL = 64 };
+
+static uint32_t random_state = 1;
+static void *pool[LARGEST_POOL];
+static size_t pool_size;
+
+static uint32_t draw(uint32_t below) {
+  random_state = random_state * 1664525u + 1013904223u;
+  return (random_state >> 8) % below;
+}
+
+static void *allocate(size_t bytes) {
+  void *block = malloc(bytes > 0 ? bytes : 1);
+  if (block == NULL || pool_size == LARGEST_POOL) abort();
+  pool[pool_size++] = block;
+  return block;
+}
+
+static void release(void) {
+  while (pool_size > 0) free(pool[--pool_size]);
+}
+
+static int8_t *bytes(size_t count) {
+  int8_t *data = allocate(count);
+  for (size_t i = 0; i < count; i++) data[i] = (int8_t)((int)draw(256) - 128);
+  return data;
+}
+
+/* Up to +-2^60, the largest a gradient becomes. */
+static float *gradients(size_t count) {
+  float *data = allocate(4 * count);
+  float size = draw(3) == 0 ? 1152921504606846976.0f : 0.01f;
+  for (size_t i = 0; i < count; i++) data[i] = size * (float)((int)draw(3) - 1);
+  return data;
+}
+
+static float *zeros(size_t count) {
+  float *data = allocate(4 * count);
+  for (size_t i = 0; i < count; i++) data[i] = 0.0f;
+  return data;
+}
+
+static void require_finite(const float *data, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (data[i] - data[i] != 0.0f) abort();
+  }
+}
+
+static tb_step_t random_step(void) {
+  tb_step_t step = {draw(2) ? 1e3f : 1e-3f, draw(1u << 24), (uint8_t)draw(2), (uint8_t)draw(2), 0.25f};
+  return step;
+}
+
+static void convolution(int depthwise) {
+  static const uint16_t kernels[] = {1, 1, 1, 3, 5, 7, 9};
+  const uint32_t kh = kernels[draw(7)], kw = draw(2) ? kh : kernels[draw(7)], padding = draw(kh / 2 + 1);
+  const uint32_t stride = 1 + draw(2), ic = 1 + draw(40), oc = depthwise ? ic : 1 + draw(12);
+  const uint32_t low_h = kh > 2 * padding ? kh - 2 * padding : 1, low_w = kw > 2 * padding ? kw - 2 * padding : 1;
+  const uint32_t ih = low_h + draw(6), iw = low_w + draw(6);
+  const uint32_t oh = (ih + 2 * padding - kh) / stride + 1, ow = (iw + 2 * padding - kw) / stride + 1;
+  const uint32_t pixels = oh * ow, outputs = pixels * oc, inputs = ih * iw * ic, rows = depthwise ? 1 : oc;
+  const uint32_t trainable = draw(ic + 1);
+  int32_t *multiplier = allocate(4 * oc), *bias = allocate(4 * oc);
+  uint16_t *channels = allocate(2 * ic);
+  float *scale = zeros(oc);
+  for (uint32_t c = 0; c < oc; c++) {
+    multiplier[c] = draw(4) == 0 ? 2147483647 : (int32_t)draw(1u << 24);
+    bias[c] = draw(2) ? 1073741824 : -1073741824;
+    scale[c] = (float)draw(3) * 1e5f;
+  }
+  uint32_t first = 0, second = trainable;
+  for (uint32_t c = 0; c < ic; c++) { /* a random choice of `trainable` channels, both parts ascending */
+    if (draw(ic - c) < trainable - first) {
+      channels[first++] = (uint16_t)c;
+    } else {
+      channels[second++] = (uint16_t)c;
+    }
+  }
+  tb_conv_t conv = {(uint16_t)ih, (uint16_t)iw, (uint16_t)ic, (uint16_t)oh,     (uint16_t)ow,      (uint16_t)oc, (uint16_t)kh,
+                    (uint16_t)kw, (uint16_t)stride, (uint16_t)padding, (int32_t)draw(256) - 128, -128, 0, multiplier};
+  const size_t per_channel = (size_t)rows * kh * kw, count = per_channel * trainable;
+  tb_weights_t weights = {bytes(per_channel * (ic - trainable)), bytes(count), channels, (uint16_t)trainable};
+  int8_t *x = bytes(inputs), *y = allocate(outputs);
+  uint8_t *mask = allocate((outputs + 7) / 8);
+  float *g = gradients(outputs), *dx = allocate(4 * inputs);
+  void *merge = allocate((size_t)kh * kw * ic);
+  tb_rounding_t rounding = (tb_rounding_t)draw(3);
+  tb_update_t update = {scale, 9, rounding, rounding == TB_EXTENDED ? (uint8_t *)bytes(count) : NULL, zeros(count)};
+  tb_update_t bias_update = {scale, 10, rounding, NULL, zeros(oc)};
+  tb_step_t step = random_step();
+  if (depthwise) {
+    tb_depthwise_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL);
+    tb_depthwise_conv2d_grad_input_f32(&conv, g, &weights, dx);
+    tb_depthwise_conv2d_update_f32(&conv, g, x, &weights, &update, &step);
+  } else {
+    tb_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL, merge);
+    tb_conv2d_grad_input_f32(&conv, g, &weights, dx, merge);
+    tb_conv2d_update_f32(&conv, g, x, &weights, &update, &step, allocate(4 * (size_t)kh * kw * trainable));
+  }
+  tb_bias_update_f32(g, bias, &bias_update, &step, pixels, oc, 1073741824, zeros(oc));
+  require_finite(dx, inputs);
+  require_finite(update.accumulator, count);
+  require_finite(bias_update.accumulator, oc);
+  for (uint32_t i = 0; i < (outputs + 7) / 8; i++) mask[i] = 0x5a;
+  tb_masked_scale_f32(g, mask, scale, pixels, oc);
+  require_finite(g, outputs);
+  release();
+}
+
+static void head(void) {
+  const uint32_t pixels = 1 + draw(20), channels = 1 + draw(40), classes = 1 + draw(10), count = pixels * channels;
+  tb_add_t add = {4194304, 4194304, -1000, 22};
+  int8_t *a = bytes(count), *b = bytes(count), *y = allocate(count), *pooled = allocate(channels);
+  uint8_t *mask = allocate((count + 7) / 8);
+  float *g = gradients(count), *gb = allocate(4 * count), *features = zeros(channels), *dx = zeros(count);
+  float *weight = zeros(classes * channels), *bias = gradients(classes), *logits = zeros(classes), *dz = zeros(classes);
+  tb_step_t step = random_step();
+  tb_add_i8(&add, a, b, y, mask, count);
+  tb_add_grad_f32(g, mask, 3.0f, 0.1f, g, gb, count);
+  tb_accumulate_f32(g, gb, g, count);
+  tb_global_average_pool_i8(y, pooled, pixels, channels, -128, 127, 2147483647, 0);
+  tb_dequantize_i8_f32(pooled, features, channels, -3, 0.1f);
+  tb_fully_connected_f32(features, weight, bias, logits, classes, channels);
+  const float loss = tb_softmax_cross_entropy_f32(logits, draw(classes), dz, classes);
+  tb_fully_connected_grad_input_f32(dz, weight, features, classes, channels);
+  tb_fully_connected_update_f32(dz, features, weight, bias, zeros(classes * channels), zeros(classes), &step, classes,
+                                channels);
+  tb_dequantize_grad_f32(features, features, channels, 0.1f);
+  tb_global_average_pool_grad_f32(features, dx, pixels, channels, 0.01f);
+  require_finite(&loss, 1);
+  require_finite(g, count);
+  require_finite(dx, count);
+  require_finite(weight, classes * channels);
+  release();
+}
+
+int main(void) {
+  for (uint32_t i = 0; i < LAYERS; i++) {
+    convolution(i & 1);
+    head();
+  }
+  printf("%d layers\n", LAYERS);
+  return 0;
+}
