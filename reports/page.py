@@ -1,8 +1,9 @@
 """Run documents → the text of one HTML file that needs nothing else.
 
-Everything a document says is untrusted. It enters the page by three doors: jinja2 with autoescape; sentences built with
-`Markup.format`; chart data as JSON in a script element of a type that is not executed, with <, > and & as \\u escapes. The
-content security policy allows no request at all and only the two scripts whose hashes it names.
+Everything a document says is untrusted. It enters the page by three doors: jinja2 with autoescape; sentences
+built with `Markup.format`; chart data as JSON in a script element of a type that is not executed, with <, >
+and & as \\u escapes. The content security policy allows no request at all and only the two scripts whose
+hashes it names.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from reports.charts.operator_ticks import operator_ticks_chart
 from reports.charts.tradeoff import tradeoff_chart
 from reports.provenance import origins
 from reports.tables import COLUMNS, comparison_blocks, groups, paired_tables
-from reports.verdict import findings, lead
+from reports.verdict import findings, headline, lead
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -41,12 +42,13 @@ def render(documents: Sequence[RunDocument], *, title: str | None = None) -> str
     Raises ResultsError for no documents and for documents that do not belong side by side.
     """
     comparison = compare(documents)
+    chosen = headline(comparison, comparison.targets[0])[0]
     charts = {
         chart.identifier: chart
         for chart in (
             tradeoff_chart(comparison),
-            memory_map_chart(comparison),
-            operator_ticks_chart(comparison),
+            memory_map_chart(comparison, chosen),
+            operator_ticks_chart(comparison, chosen),
             loss_chart(comparison),
             held_out_chart(comparison),
         )
@@ -76,7 +78,8 @@ def render(documents: Sequence[RunDocument], *, title: str | None = None) -> str
 def content_security_policy(*scripts: str) -> str:
     """No request, no script but `scripts`. plotly.js sets styles on what it draws and saves pictures as data URLs."""
     hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+        for script in scripts
     )
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "

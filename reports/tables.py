@@ -43,16 +43,16 @@ class Column:
 COLUMNS = (
     Column("Top-1 accuracy, %", "before"),
     Column("Top-1 accuracy, %", "after"),
-    Column("SRAM, bytes", "peak"),
-    Column("SRAM, bytes", "static"),
-    Column("SRAM, bytes", "state"),
-    Column("SRAM, bytes", "arena"),
-    Column("SRAM, bytes", "stack"),
-    Column("beside it, bytes", "arena touched"),
-    Column("beside it, bytes", "agent"),
-    Column("Budget", "fits?"),
+    Column("Peak SRAM, bytes", "peak"),
+    Column("Peak SRAM, bytes", "budget"),
     Column("Ticks, median", "a training step"),
     Column("Ticks, median", "a prediction"),
+    Column("Parts of the peak, bytes", "static"),
+    Column("Parts of the peak, bytes", "state"),
+    Column("Parts of the peak, bytes", "arena"),
+    Column("Parts of the peak, bytes", "stack"),
+    Column("Beside it, bytes", "arena touched"),
+    Column("Beside it, bytes", "agent"),
     Column("ELF, bytes", "flash"),
     Column("Analytic, bytes", "extra memory"),
     Column("State digest", "SHA-256"),
@@ -139,9 +139,10 @@ def _row(comparison: Comparison, cell: Cell) -> Row:
     tested = accuracies(cell)
     values = (
         *(_accuracy(cell, interval) for interval in (tested or (None, None))),
-        *_sram(cell.sram_run),
+        *_peak(cell.sram_run),
         _ticks(cell, "step_ticks"),
         _ticks(cell, "predict_ticks"),
+        *_parts(cell.sram_run),
         _flash(cell),
         _extra_memory(cell),
         _digest(comparison, cell),
@@ -174,17 +175,22 @@ def _accuracy(cell: Cell, interval: Interval | None) -> Value:
     return Value(percent(interval.value), f"{note} · by {', '.join(elsewhere)}" if elsewhere else note)
 
 
-def _sram(run: RunDocument | None) -> Iterator[Value]:
+def _peak(run: RunDocument | None) -> tuple[Value, Value]:
+    """Peak SRAM, and whether it fits the budget."""
     if run is None or run.sram is None:
-        yield from (Value() for _ in range(8))
-        return
+        return Value(), Value()
     sram = run.sram
-    yield Value(count(sram.peak), f"{kilobytes(sram.peak)} · {sram.kind}")
-    for part in (sram.static, sram.state, sram.arena, sram.stack):
-        yield Value(count(part))
-    yield Value(count(sram.arena_touched), tone="bad" if sram.arena_touched > sram.arena else "")
-    yield Value(count(sram.agent))
-    yield _budget(sram)
+    return Value(count(sram.peak), f"{kilobytes(sram.peak)} · {sram.kind}"), _budget(sram)
+
+
+def _parts(run: RunDocument | None) -> tuple[Value, ...]:
+    """Static, state, arena, stack; then arena touched and agent."""
+    if run is None or run.sram is None:
+        return (Value(),) * 6
+    sram = run.sram
+    touched = Value(count(sram.arena_touched), tone="bad" if sram.arena_touched > sram.arena else "")
+    parts = (sram.static, sram.state, sram.arena, sram.stack)
+    return (*(Value(count(part)) for part in parts), touched, Value(count(sram.agent)))
 
 
 def _budget(sram: Sram) -> Value:

@@ -1,61 +1,39 @@
-"""What the runs show, in words that claim no more than the intervals support.
-
-Strings of documents are escaped where they enter a sentence (`Markup.format`), so a sentence is safe to put in a page.
-"""
+"""What the runs show, in words that claim no more than the intervals support."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from harness.results.comparison import (
     Cell,
     Comparison,
-    DigestCheck,
     accuracies,
     by_trainer,
     difference,
-    digest_checks,
     training_effect,
 )
-from harness.results.doubts import doubts
 from harness.results.statistics import Difference
-from reports.numbers import count, kilobytes, percent, percent_range, plural, points, points_range
+from reports.alarms import alarms
+from reports.numbers import THIN, count, kilobytes, percent, percent_range, plural, points, points_range
+from reports.sentences import LEVEL, Finding, joined, name
 
 LAST_LAYER = "last-layer"
 FULL = "full"
 SPARSE = "sparse"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One claim with its heading. `alarm`: something that puts figures in doubt."""
-
-    heading: str
-    text: Markup
-    alarm: bool = False
-
-
-def name(text: str) -> Markup:
-    """A method, target or file name inside a sentence; direction-isolated, so that it cannot reorder the figures."""
-    return Markup('<bdi class="name">{}</bdi>').format(text)
-
-
-def joined(parts: list[Markup], last: str = " and ") -> Markup:
-    if len(parts) < 2:
-        return Markup("").join(parts)
-    return Markup(", ").join(parts[:-1]) + last + parts[-1]
-
-
 def lead(comparison: Comparison) -> Markup:
     """The headline: on the first target, the sparse method of least peak SRAM, last-layer and full.
 
-    Sparse methods are not picked by their accuracy: the best of several on the same test images looks better than it is.
+    Sparse methods are not picked by their accuracy: the best of several on the same test images looks better
+    than it is.
     """
     target = comparison.targets[0]
-    chosen = [cell for method in _headline(comparison, target) if (cell := comparison.cell(method, target)).done]
+    chosen = [
+        cell for method in headline(comparison, target) if (cell := comparison.cell(method, target)).done
+    ]
     if not chosen:
         return Markup("No run on {} was finished.").format(name(target))
     core = chosen[0].done[0].core
@@ -68,9 +46,7 @@ def lead(comparison: Comparison) -> Markup:
 def findings(comparison: Comparison) -> tuple[Finding, ...]:
     """Claims in reading order, alarms first."""
     found = [
-        *_digest_findings(comparison),
-        *_unbacked(comparison),
-        *_doubt_findings(comparison),
+        *alarms(comparison),
         *_comparisons(comparison),
         *_no_effect(comparison),
         *_budget_findings(comparison),
@@ -87,7 +63,7 @@ def told_apart(result: Difference) -> str:
     return "better" if result.value > 0 else "worse"
 
 
-def _headline(comparison: Comparison, target: str) -> list[str]:
+def headline(comparison: Comparison, target: str) -> list[str]:
     def peak(method: str) -> tuple[int, str]:
         run = comparison.cell(method, target).sram_run
         return (run.sram.peak if run is not None and run.sram is not None else 1 << 62, method)
@@ -99,28 +75,28 @@ def _headline(comparison: Comparison, target: str) -> list[str]:
 
 
 def _clause(cell: Cell) -> Markup | None:
-    parts: list[Markup] = []
-    if (tested := accuracies(cell)) is not None:
+    """'NAME reached … with …' or '… but needs … and misses …'; None without a figure."""
+    tested, run = accuracies(cell), cell.sram_run
+    parts = [name(cell.method)]
+    if tested is not None:
         after = tested[1]
+        interval = percent_range(after.low, after.high)
         parts.append(
-            Markup("reached {} % (95 % interval {})").format(
-                percent(after.value), percent_range(after.low, after.high)
-            )
+            Markup("reached {}{}% ({} interval {})").format(percent(after.value), THIN, LEVEL, interval)
         )
-    run = cell.sram_run
     if run is not None and run.sram is not None:
-        sram = run.sram
-        text = Markup("with {} of peak SRAM" if parts else "needs {} of peak SRAM").format(kilobytes(sram.peak))
-        if sram.budget_bytes is not None and sram.lacking_bytes:
-            text = Markup("{}{} and misses the {}’s {} by {} bytes").format(
-                "" if not parts else "but needs ",
-                Markup("needs {}").format(kilobytes(sram.peak)) if not parts else kilobytes(sram.peak),
-                sram.budget_part or "budget",
-                kilobytes(sram.budget_bytes),
-                count(sram.lacking_bytes),
+        sram, lacks = run.sram, run.sram.lacking_bytes > 0
+        verb = "needs" if tested is None else "but needs" if lacks else "with"
+        parts.append(Markup("{} {} of peak SRAM").format(verb, kilobytes(sram.peak)))
+        if lacks:
+            parts.append(
+                Markup("and misses the {} of {} by {} bytes").format(
+                    kilobytes(sram.budget_bytes or 0),
+                    sram.budget_part or "its budget",
+                    count(sram.lacking_bytes),
+                )
             )
-        parts.append(text)
-    return Markup("{} {}").format(name(cell.method), Markup(" ").join(parts)) if parts else None
+    return Markup(" ").join(parts) if len(parts) > 1 else None
 
 
 def _comparisons(comparison: Comparison) -> Iterator[Finding]:
@@ -135,7 +111,7 @@ def _comparisons(comparison: Comparison) -> Iterator[Finding]:
                 continue
             text = _against(cells, reference, others)
             if text:
-                yield Finding(f"Against {reference}{where}", text)
+                yield Finding(f"Accuracy against {reference}{where}", text)
 
 
 def _against(cells: dict[str, Cell], reference: str, others: list[str]) -> Markup:
@@ -144,8 +120,8 @@ def _against(cells: dict[str, Cell], reference: str, others: list[str]) -> Marku
         result = difference(cells[method], cells[reference])
         if result is not None:
             groups[told_apart(result)].append(
-                Markup("{} ({} points, 95 % interval {})").format(
-                    name(method), points(result.value), points_range(result.low, result.high)
+                Markup("{} ({} points, {} interval {})").format(
+                    name(method), points(result.value), LEVEL, points_range(result.low, result.high)
                 )
             )
     sentences = [
@@ -168,102 +144,35 @@ def _no_effect(comparison: Comparison) -> Iterator[Finding]:
                 yield Finding(
                     "No effect seen",
                     Markup(
-                        "What {} predicts after training cannot be told apart from before ({} points, 95 % interval {})."
-                    ).format(name(method), points(effect.value), points_range(effect.low, effect.high)),
+                        "What {} predicts after training cannot be told apart from before "
+                        "({} points, {} interval {})."
+                    ).format(
+                        name(method), points(effect.value), LEVEL, points_range(effect.low, effect.high)
+                    ),
                 )
 
 
 def _budget_findings(comparison: Comparison) -> Iterator[Finding]:
     for target in comparison.targets:
-        fitting: list[Markup] = []
-        lacking: list[Markup] = []
-        part, budget = "", 0
-        for method in comparison.methods:
-            run = comparison.cell(method, target).sram_run
-            if run is None or run.sram is None or run.sram.budget_bytes is None:
+        runs = [comparison.cell(method, target).sram_run for method in comparison.methods]
+        found = [(run.method, run.sram) for run in runs if run is not None and run.sram is not None]
+        for part, budget in dict.fromkeys((sram.budget_part, sram.budget_bytes) for _, sram in found):
+            if budget is None:
                 continue
-            part, budget = run.sram.budget_part or "the budget", run.sram.budget_bytes
-            if run.sram.lacking_bytes:
-                lacking.append(Markup("{} by {} bytes").format(name(method), count(run.sram.lacking_bytes)))
-            else:
-                fitting.append(name(method))
-        if budget:
-            heading = f"{kilobytes(budget)} of {part}"
-            sentences = [
-                Markup("{} {}.").format(word, joined(parts))
-                for word, parts in (("Fit:", fitting), ("Do not fit:", lacking))
-                if parts
+            mine = [(method, sram) for method, sram in found if sram.budget_bytes == budget]
+            fitting = [name(method) for method, sram in mine if not sram.lacking_bytes]
+            lacking = [
+                Markup("{} misses it by {} bytes").format(name(method), count(sram.lacking_bytes))
+                for method, sram in mine
+                if sram.lacking_bytes
             ]
-            yield Finding(heading, Markup("{} On {}.").format(Markup(" ").join(sentences), name(target)))
-
-
-def _digest_findings(comparison: Comparison) -> Iterator[Finding]:
-    checks = digest_checks(comparison)
-    different = [check for check in checks if not check.equal]
-    for check in different:
-        yield Finding("State digests differ", _disagreement(check), alarm=True)
-    if checks and not different:
-        targets = sorted({target for check in checks for target, _ in check.states})
-        methods = {check.method for check in checks}
-        shortest = min(
-            max(check.steps for check in checks if check.method == method) for method in methods
-        )
-        yield Finding(
-            "Same bits",
-            Markup("State digests are equal on {} for {}, after at least {}.").format(
-                joined([name(target) for target in targets]),
-                plural(len(methods), "method"),
-                plural(shortest, "training step"),
-            ),
-        )
-
-
-def _disagreement(check: DigestCheck) -> Markup:
-    states = [Markup("{} {}").format(name(target), state[:12]) for target, state in check.states]
-    return Markup(
-        "{} with seed {} after {}: {}. The targets do not compute the same, so an accuracy of one does not count for the other."
-    ).format(name(check.method), check.seed, plural(check.steps, "step"), joined(states, " against "))
-
-
-def _unbacked(comparison: Comparison) -> Iterator[Finding]:
-    backed = {
-        (check.method, check.seed, target)
-        for check in digest_checks(comparison)
-        if check.equal
-        for target, _ in check.states
-    }
-    for cell in comparison.cells.values():
-        seeds = [
-            run.seed
-            for run in cell.tested
-            if run.accuracy is not None
-            and run.accuracy.computed_on != run.target
-            and (run.method, run.seed, run.target) not in backed
-        ]
-        if seeds:
-            yield Finding(
-                "Accuracy not shown for this target",
-                Markup(
-                    "The accuracy of {} on {} (seeds {}) was computed elsewhere, and no equal state digest shows that "
-                    "{} computes the same."
-                ).format(name(cell.method), name(cell.target), ", ".join(map(str, seeds)), name(cell.target)),
-                alarm=True,
+            fit = (
+                [Markup("{} {}").format(joined(fitting), "fits" if len(fitting) == 1 else "fit")]
+                if fitting
+                else []
             )
-
-
-def _doubt_findings(comparison: Comparison) -> Iterator[Finding]:
-    runs: dict[str, list[str]] = {}
-    for run in comparison.documents:
-        for sentence in doubts(run):
-            runs.setdefault(sentence, []).append(f"{run.method} on {run.target}, seed {run.seed}")
-    for sentence, where in runs.items():
-        everywhere = len(where) == len([run for run in comparison.documents if run.status == "done"])
-        shown = ["all runs"] if everywhere and len(where) > 1 else where[:3]
-        more = f" and {len(where) - 3} more" if not everywhere and len(where) > 3 else ""
-        text = Markup("{}: {}{}.").format(
-            joined([name(part) for part in shown], "; "), sentence.rstrip("."), more
-        )
-        yield Finding("Doubtful", text, alarm=True)
+            text = Markup("On {}, {}.").format(name(target), Markup("; ").join([*fit, *lacking]))
+            yield Finding(f"{kilobytes(budget)} of {part or 'the budget'}", text)
 
 
 def _missing(comparison: Comparison) -> Iterator[Finding]:

@@ -1,1 +1,1 @@
-"""One chart a file. A chart is plain data for plotly.js; colors are names of CSS variables, resolved in the page."""
+"""One chart a file: plain data for plotly.js; colors are names of CSS variables, resolved in the page."""

@@ -1,7 +1,7 @@
 """What all charts share. Figures are plain dictionaries in plotly.js's own schema (data, layout).
 
-Strings of documents are escaped by `label`: plotly.js reads a subset of HTML in every text it draws. Colors are CSS
-variables ("var(--method-0)") that the page resolves, so that one figure serves light and dark.
+Strings of documents are escaped by `label`: plotly.js reads a subset of HTML in every text it draws. Colors
+are CSS variables ("var(--method-0)") that the page resolves, so that one figure serves light and dark.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ Figure = dict[str, Any]
 
 METHOD_COLORS = 8
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "triangle-down")
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,8 @@ class Chart:
     choices: tuple[Choice, ...]
     absent: str = ""
     height: int = 420
+    start: int = 0
+    """The choice shown first."""
 
 
 def label(text: str) -> str:
@@ -62,10 +63,6 @@ def method_color(methods: Sequence[str], method: str) -> str:
 def symbol(methods: Sequence[str], method: str) -> str:
     """A shape beside the color, for those who cannot tell the colors apart."""
     return SYMBOLS[methods.index(method) % len(SYMBOLS)]
-
-
-def dash(methods: Sequence[str], method: str) -> str:
-    return DASHES[methods.index(method) % len(DASHES)]
 
 
 def layout(x_title: str, y_title: str, **more: Any) -> Figure:
@@ -96,7 +93,7 @@ def layout(x_title: str, y_title: str, **more: Any) -> Figure:
 
 def axis(title: str) -> Figure:
     return {
-        "title": {"text": title, "standoff": 8},
+        "title": {"text": title, "standoff": 8, "font": {"size": 13}},
         "gridcolor": "var(--grid)",
         "linecolor": "var(--line)",
         "zerolinecolor": "var(--line)",

@@ -10,11 +10,11 @@ import numpy as np
 
 from harness.results.comparison import Cell, Comparison, by_trainer
 from harness.results.document import Accuracy
-from reports.charts.chart import Chart, Choice, Figure, TextTable, dash, label, layout, method_color, symbol
+from reports.charts.chart import Chart, Choice, Figure, TextTable, label, layout, method_color, symbol
 from reports.numbers import DASH, count, percent, plural
 
-POINTS = 120
-"""At most so many points a loss curve: enough for a screen."""
+POINTS = 40
+"""At most so many points a loss curve: few enough to average out what single images do."""
 
 Curve = tuple[list[int], list[float | None]]
 
@@ -23,7 +23,7 @@ def loss_chart(comparison: Comparison) -> Chart:
     def choice(trainer: str, cells: dict[str, Cell]) -> Choice:
         block = max(_block(cell) for cell in cells.values())
         curve = partial(_loss, block=block)
-        figure = _lines(comparison, cells, curve, "training loss", "lines", yaxis={"rangemode": "tozero"})
+        figure = _lines(comparison, cells, curve, "training loss", yaxis={"rangemode": "tozero"})
         caption = (
             f"Cross-entropy before each update, mean over seeds and over blocks of {plural(block, 'step')}, "
             f"trained on {trainer}. A gap is a loss that is not finite."
@@ -35,9 +35,7 @@ def loss_chart(comparison: Comparison) -> Chart:
 
 def held_out_chart(comparison: Comparison) -> Chart:
     def choice(trainer: str, cells: dict[str, Cell]) -> Choice:
-        figure = _lines(
-            comparison, cells, held_out, "held-out accuracy", "lines+markers", yaxis={"ticksuffix": " %"}
-        )
+        figure = _lines(comparison, cells, held_out, "held-out accuracy", yaxis={"ticksuffix": " %"})
         rows = []
         for method, cell in cells.items():
             steps, values = held_out(cell)
@@ -91,7 +89,6 @@ def _lines(
     cells: dict[str, Cell],
     curve: Callable[[Cell], Curve],
     title: str,
-    mode: str,
     **more: Figure,
 ) -> Figure:
     traces = []
@@ -103,11 +100,11 @@ def _lines(
         traces.append(
             {
                 "type": "scatter",
-                "mode": mode,
+                "mode": "lines+markers",
                 "name": label(method),
                 "x": steps,
                 "y": values,
-                "line": {"color": color, "dash": dash(comparison.methods, method), "width": 2},
+                "line": {"color": color, "width": 2},
                 "marker": {"color": color, "symbol": symbol(comparison.methods, method), "size": 7},
                 "hoverinfo": "text",
                 "hovertext": [
@@ -118,9 +115,7 @@ def _lines(
         )
     return {
         "data": traces,
-        "layout": layout(
-            "training step", title, xaxis={"tickformat": ",d", "rangemode": "tozero"}, **more
-        ),
+        "layout": layout("training step", title, xaxis={"tickformat": ",d", "rangemode": "tozero"}, **more),
     }
 
 

@@ -14,19 +14,20 @@ WHAT = {
     "gradient": "gradients",
     "scratch": "scratch",
 }
-PHASES = {"forward": "forward", "backward": "backward", "update": "update"}
 
 
-def memory_map_chart(comparison: Comparison) -> Chart:
-    """One choice a method, or one for each different plan of a method, named by the targets that use it."""
-    choices = []
+def memory_map_chart(comparison: Comparison, first: str) -> Chart:
+    """One choice for each method, or each of its plans where targets differ; `first` is shown first."""
+    choices: list[Choice] = []
+    start = 0
     for method in comparison.methods:
         plans = _plans(comparison, method)
+        start = len(choices) if method == first else start
         for plan, targets in plans.items():
             title = method if len(plans) == 1 else f"{method} ({', '.join(targets)})"
             if plan.operators and plan.buffers:
                 choices.append(_choice(title, plan))
-    return Chart("memory-map", "Method", tuple(choices), "No run has a memory plan.", height=460)
+    return Chart("memory-map", "Method", tuple(choices), "No run has a memory plan.", 460, start)
 
 
 def peak_operator(plan: MemoryPlan) -> int:
@@ -101,10 +102,10 @@ def _operator(plan: MemoryPlan, index: int) -> str:
 
 def _layout(plan: MemoryPlan, peak: int) -> Figure:
     backward = next((i for i, o in enumerate(plan.operators) if o.phase != "forward"), None)
-    edges = [_line(x, "var(--ink)", "dash") for x in (peak, peak + 1)]
+    edges = [_band(peak)]
     notes = [_note(peak + 0.5, "peak", len(plan.operators))]
     if backward is not None:
-        edges.append(_line(backward, "var(--muted)", "dot"))
+        edges.append(_line(backward))
         if abs(backward - peak) > 0.12 * len(plan.operators):
             notes.append(_note(backward, "backward →", len(plan.operators)))
     return layout(
@@ -119,7 +120,22 @@ def _layout(plan: MemoryPlan, peak: int) -> Figure:
     )
 
 
-def _line(x: float, color: str, style: str) -> Figure:
+def _band(index: int) -> Figure:
+    """The peak step, over all buffers."""
+    return {
+        "type": "rect",
+        "x0": index,
+        "x1": index + 1,
+        "yref": "paper",
+        "y0": 0,
+        "y1": 1,
+        "fillcolor": "var(--ink)",
+        "opacity": 0.35,
+        "line": {"color": "var(--ink)", "width": 2},
+    }
+
+
+def _line(x: float) -> Figure:
     return {
         "type": "line",
         "x0": x,
@@ -127,7 +143,7 @@ def _line(x: float, color: str, style: str) -> Figure:
         "yref": "paper",
         "y0": 0,
         "y1": 1,
-        "line": {"color": color, "width": 1.2, "dash": style},
+        "line": {"color": "var(--muted)", "width": 1.2, "dash": "dot"},
     }
 
 

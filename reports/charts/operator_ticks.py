@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.results.comparison import Cell, Comparison
 from harness.results.document import PlannedOperator, RunDocument
 from reports.charts.chart import Chart, Choice, Figure, TextTable, label, layout
@@ -12,21 +14,25 @@ SHOWN = 10
 """Rows of the table of the most expensive operators."""
 
 
-def operator_ticks_chart(comparison: Comparison) -> Chart:
-    """One choice for each method and target with a profile; the seed of the profile is in the caption."""
-    choices = []
+def operator_ticks_chart(comparison: Comparison, first: str) -> Chart:
+    """One choice for each method and target with a profile, of one seed; method `first` is shown."""
+    runs = []
     for target in comparison.targets:
         for method in comparison.methods:
             run = _profiled(comparison.cell(method, target))
             if run is not None:
-                choices.append(_choice(run))
-    targets = {choice.label.split(" · ")[-1] for choice in choices}
-    absent = (
-        "No run counted ticks operator by operator. That takes a profiling build, which reads the tick source around "
-        "each operator and is therefore a build of its own: these figures never come from the runs that are timed."
+                runs.append(run)
+    several = len({run.target for run in runs}) > 1
+    choices = tuple(
+        replace(_choice(run), label=f"{run.method} · {run.target}" if several else run.method) for run in runs
     )
-    label_text = "Method and target" if len(targets) > 1 else "Method"
-    return Chart("operator-ticks", label_text, tuple(choices), absent, height=400)
+    start = next((index for index, run in enumerate(runs) if run.method == first), 0)
+    absent = (
+        "No run counted ticks operator by operator. That takes a profiling build, which reads the tick source "
+        "around each operator and is therefore a build of its own: these figures never come from the runs that are timed."
+    )
+    selector = "Method and target" if several else "Method"
+    return Chart("operator-ticks", selector, choices, absent, 400, start)
 
 
 def _profiled(cell: Cell) -> RunDocument | None:
@@ -38,12 +44,10 @@ def _choice(run: RunDocument) -> Choice:
     ticks = run.step_ticks
     unit, kind = (ticks.unit, ticks.kind) if ticks is not None else ("ticks", "unit not given")
     total = sum(entry.ticks for entry in run.operator_ticks)
-    sums = {phase: 0 for phase in PHASES}
+    sums = dict.fromkeys(PHASES, 0)
     for entry in run.operator_ticks:
         sums[_phase(planned.get(entry.operator))] += entry.ticks
-    shares = ", ".join(
-        f"{phase} {percent(part / total)} %" for phase, part in sums.items() if part and total
-    )
+    shares = ", ".join(f"{phase} {percent(part / total)} %" for phase, part in sums.items() if part and total)
     caption = (
         f"{run.method} on {run.target}, seed {run.seed}: {count(total)} {unit} ({kind}) in "
         f"{len(run.operator_ticks)} operators of a profiling build, median of each; {shares}."
@@ -74,7 +78,7 @@ def _choice(run: RunDocument) -> Choice:
             for entry in largest
         ),
     )
-    return Choice(f"{run.method} · {run.target}", figure, caption, table)
+    return Choice(run.method, figure, caption, table)
 
 
 def _phase(operator: PlannedOperator | None) -> str:

@@ -73,9 +73,8 @@ def _choice(comparison: Comparison, target: str) -> Choice | None:
         ("Method", "Accuracy after, %", "95 % interval", "Peak SRAM, bytes"),
         tuple(rows),
     )
-    caption = (
-        f"{target}: top-1 accuracy after training, with its 95 % interval, against peak SRAM. Up and left is better."
-    )
+    caption = f"{target}: top-1 accuracy after training, with its 95 % interval, against peak SRAM. "
+        "Up and left is better."
     return Choice(target, {"data": traces, "layout": _layout(sizes, budget)}, caption, table)
 
 
