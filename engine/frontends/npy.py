@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 
 import numpy as np
 from numpy.lib import format as npy_format
 
 from engine.errors import NetworkFileError
 
+MAXIMUM_DIMENSIONS = 8
 _PLAIN_KINDS = "biufU"
-_HEADER_FAULTS = (ValueError, TypeError, SyntaxError, OverflowError, RecursionError, MemoryError)
+_HEADER_FAULTS = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+    tokenize.TokenError,  # NumPy tokenizes a header again that does not parse
+)
 
 
 def parse_npy(content: bytes, entry: str) -> np.ndarray:
@@ -33,6 +43,8 @@ def parse_npy(content: bytes, entry: str) -> np.ndarray:
     if fortran and len(shape) > 1:
         raise NetworkFileError(f"entry {entry!r} is stored in Fortran order, expected C order")
     left = len(content) - stream.tell()
-    if any(length < 0 for length in shape) or math.prod(shape) * dtype.itemsize != left:
+    if len(shape) > MAXIMUM_DIMENSIONS or not all(type(length) is int and length > 0 for length in shape):
+        raise NetworkFileError(f"entry {entry!r} has no shape of up to {MAXIMUM_DIMENSIONS} positive numbers")
+    if math.prod(shape) * dtype.itemsize != left:
         raise NetworkFileError(f"entry {entry!r} announces {dtype} {shape}, but {left} bytes follow")
     return np.frombuffer(content, dtype=dtype, offset=stream.tell()).reshape(shape)
