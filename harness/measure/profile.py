@@ -1,7 +1,7 @@
 """Ticks per operator, from a firmware built with TRAINER_PROFILE (harness/agent/profile.c).
 
-The build differs from the measured one by one clock reading an operator, so its figures show where the ticks of a
-step go; the step's own ticks come from the build without it.
+The build differs from the measured one by one clock reading an operator, so its figures show where the
+ticks of a step go; the step's own ticks come from the build without it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ def operator_ticks(
     Raises MeasurementError where the clock ran backwards or an operator was never reached.
     """
     if len(marks) != len(names) + 1:
-        raise MeasurementError(
-            f"{len(marks)} clock readings for {len(names)} operators; one more than those is needed"
-        )
+        raise MeasurementError(f"{len(marks)} clock readings for {len(names)} operators; one more is needed")
     counts = np.diff(np.asarray(marks, np.int64))
     if (counts < 0).any():
         name = names[int(np.argmax(counts < 0))]

@@ -39,5 +39,5 @@ def test_too_many_operators_are_refused() -> None:
 
 
 def test_one_mark_more_than_operators_is_needed() -> None:
-    with pytest.raises(MeasurementError, match="2 clock readings for 2 operators"):
+    with pytest.raises(MeasurementError, match="2 clock readings for 2 operators; one more"):
         operator_ticks(["stem", "pool"], [1, 2], 1)
