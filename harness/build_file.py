@@ -80,5 +80,5 @@ def _command(words: Sequence[str]) -> str:
 
 
 def _escaped(path: str) -> str:
-    escaped: str = ninja_syntax.escape_path(path).replace(":", "$:")
-    return escaped
+    """The writer escapes spaces and colons by itself."""
+    return path.replace("$", "$$")

@@ -13,6 +13,7 @@ from harness.deadline import Deadline
 
 _PR_SET_PDEATHSIG = 1
 _PRCTL = ctypes.CDLL(None).prctl
+_GRACE_SECONDS = 5.0
 
 
 def run_tool(argv: Sequence[str], folder: Path, log: Path, deadline: Deadline) -> int:
@@ -40,6 +41,16 @@ def run_tool(argv: Sequence[str], folder: Path, log: Path, deadline: Deadline) -
             deadline.check(f"{Path(argv[0]).name} runs in {folder}")
             raise
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM first: ninja gives its compilers process groups of their own, and ends them only when asked."""
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

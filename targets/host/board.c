@@ -39,6 +39,12 @@ static void host_fail(const char *what) {
 
 void board_init(void) {}
 
+/* The harness closed the link: leave through main, on its own stack, as exit handlers expect. */
+static void host_end(void) {
+  setcontext(&host_main_context);
+  host_fail("setcontext");
+}
+
 /* Wait for the link at most `milliseconds` (-1: for ever) and read what is there. End of file ends the process. */
 static void host_fill(int milliseconds) {
   struct pollfd link = {host_link, POLLIN, 0};
@@ -46,10 +52,10 @@ static void host_fill(int milliseconds) {
   if (ready < 0 && errno != EINTR) host_fail("poll");
   if (ready <= 0) return;
   ssize_t count = read(host_link, host_buffer, sizeof host_buffer);
-  if (count == 0) exit(0);
+  if (count == 0) host_end();
   if (count < 0) {
     if (errno == EINTR || errno == EAGAIN) return;
-    if (errno == ECONNRESET) exit(0);
+    if (errno == ECONNRESET) host_end();
     host_fail("read");
   }
   host_buffered = (size_t)count;
@@ -76,7 +82,7 @@ void board_uart_write(const uint8_t *data, uint32_t length) {
       struct pollfd link = {host_link, POLLOUT, 0};
       if (poll(&link, 1, -1) < 0 && errno != EINTR) host_fail("poll");
     } else if (errno == EPIPE || errno == ECONNRESET) {
-      exit(0);
+      host_end();
     } else if (errno != EINTR) {
       host_fail("write");
     }
@@ -137,5 +143,6 @@ int main(int count, char **words) {
   host_agent_context.uc_stack.ss_size = HOST_STACK_BYTES;
   makecontext(&host_agent_context, agent_main, 0);
   if (swapcontext(&host_main_context, &host_agent_context) != 0) host_fail("swapcontext");
+  if (mprotect(host_stack, HOST_GUARD_BYTES, PROT_READ | PROT_WRITE) != 0) host_fail("mprotect");
   return 0;
 }

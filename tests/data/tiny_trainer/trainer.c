@@ -3,7 +3,7 @@
  *
  * Macros cause the faults the tests need: TINY_ABI (version it claims), TINY_ARENA (extra arena bytes), TINY_CLASSES,
  * TINY_LOSS (value returned instead of the loss), TINY_CRASH (in a training step: 1 stack overflow, 2 write to
- * address 0, 3 endless loop, 4 undefined instruction).
+ * address 0, 3 endless loop, 4 undefined instruction, 5 read beyond an array).
  */
 #include "trainer.h"
 
@@ -110,6 +110,9 @@ static void crash(void) {
   }
 #elif TINY_CRASH == 4
   __builtin_trap();
+#elif TINY_CRASH == 5
+  volatile int beyond = TINY_CLASSES;
+  logits[0] = logits[beyond];
 #endif
 }
 
