@@ -79,14 +79,14 @@ def build_firmware(
     defines: Mapping[str, str | int] | None = None,
     deadline: Deadline | None = None,
 ) -> Firmware:
-    """Compile every .c file of `trainer_dir` with the agent and the target's board, and link them in `out_dir`.
+    """Compile every .c file of `trainer_dir`, the agent and the target's board, and link them in `out_dir`.
 
-    `compiler` and `optimization` default to the target's. `sram_budget`: bytes from the start of SRAM that the firmware
-    may touch; touching others faults. `stack_bytes`: stack to reserve, default from the target. `defines` go to all
-    files. `deadline` is 300 s by default.
+    `compiler` and `optimization` default to the target's. `sram_budget`: bytes from the start of SRAM that
+    the firmware may touch; touching others faults. `stack_bytes`: stack to reserve, default from the target.
+    `defines` go to all files. `deadline` is 300 s by default.
 
-    Raises BuildError with the first compiler error, ToolMissingError with the package to install, UsageError for
-    options that the target does not have, DeviceHang when time is up.
+    Raises BuildError with the first compiler error, ToolMissingError with the package to install, UsageError
+    for options that the target does not have, DeviceHang when time is up.
     """
     parts = target.firmware
     if parts is None:
@@ -137,7 +137,7 @@ def build_firmware(
 
 
 def _link(plan: BuildPlan, deadline: Deadline) -> bool:
-    """Build with the first link script, or with the large one if that overflows; returns whether it was the large."""
+    """Build with the first link script, or with the large one if that overflows; True if it was the large."""
     plan.out_dir.mkdir(parents=True, exist_ok=True)
     complaint = _run_ninja(plan, plan.parts.link_script, deadline)
     large = plan.parts.large_link_script

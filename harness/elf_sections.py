@@ -1,7 +1,7 @@
 """What a firmware's ELF file reserves: SRAM by owner, flash by kind. Sizes and addresses in bytes.
 
-The link scripts under `targets/` sort every object into sections by owner (trainer, agent and board, libraries), with
-the same section names on every target; the words are those of docs/measuring.md.
+The link scripts under `targets/` sort every object into sections by owner (trainer, agent and board,
+libraries), with the same section names on every target; the words are those of docs/measuring.md.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class ElfContents:
 
 @dataclass(frozen=True)
 class SectionSizes:
-    """Bytes by kind. The `trainer_` fields are the trainer's own objects, without libraries, agent and board."""
+    """Bytes by kind. `trainer_` fields: the trainer's own objects, without libraries, agent and board."""
 
     text: int
     rodata: int
@@ -157,8 +157,8 @@ def section_sizes(contents: ElfContents) -> SectionSizes:
 def sram_layout(contents: ElfContents) -> SramLayout:
     """Owners of SRAM, from the sections that the link scripts name after them.
 
-    A gap that alignment leaves between two sections goes to the agent where the agent is a neighbour, else to static,
-    so that on a microcontroller static + state + agent + arena is all the SRAM between stack and free.
+    A gap that alignment leaves between two sections goes to the agent where the agent is a neighbour, else
+    to static: on a microcontroller static + state + agent + arena is all the SRAM between stack and free.
     """
     owned = [section for section in contents.sections if section.name in _OWNERS and section.size > 0]
     spans: dict[str, list[Span]] = {owner: [] for owner in _OWNERS.values()}
@@ -195,8 +195,8 @@ def check_sections(contents: ElfContents) -> None:
     for section in contents.sections:
         if section.size > 0 and section.name not in known:
             raise BuildError(
-                f"the firmware has a section {section.name} of {section.size} bytes that nobody accounts for; "
-                "a trainer's sections are .text, .rodata, .data, .bss, .state and .arena"
+                f"the firmware has a section {section.name} of {section.size} bytes that nobody accounts "
+                "for; a trainer's sections are .text, .rodata, .data, .bss, .state and .arena"
             )
 
 

@@ -84,7 +84,7 @@ class Target(Strict):
     core: str
     tick_unit: TickUnit
     ticks_per_count: int = 1
-    """What one count of the tick source is worth in `tick_unit` (40 instructions per CMSDK timer tick on QEMU)."""
+    """What one count of the tick source is worth in `tick_unit` (40 instructions per CMSDK tick on QEMU)."""
     toolchain: Toolchain
     firmware: FirmwareParts | None = None
     regions: tuple[Region, ...] = ()

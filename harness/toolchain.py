@@ -37,7 +37,8 @@ def find_compiler(target: Target, name: str | None = None) -> Compiler:
     found = shutil.which(chosen)
     if found is None:
         raise ToolMissingError(
-            f"target {target.name} needs {chosen}, which is not installed; run: apt install {_packages(chosen)}"
+            f"target {target.name} needs {chosen}, which is not installed; "
+            f"run: apt install {_packages(chosen)}"
         )
     # A compiler that does not know where its C library is answers with the bare file name.
     if _ask(found, "-print-file-name=libc.a") == "libc.a":

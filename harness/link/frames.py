@@ -1,7 +1,7 @@
 """Frames of the link: COBS between zero bytes, with version, kind, sequence number and CRC-32.
 
-On the wire: `00 COBS(version u8 | kind u8 | sequence u16 | body | crc32 u32) 00`, little endian. The CRC is the
-one of zlib (polynomial 0x04C11DB7, reflected) over everything before it. `harness/agent/agent.c` is the other end.
+On the wire: `00 COBS(version u8 | kind u8 | sequence u16 | body | crc32 u32) 00`, little endian. The CRC is
+the one of zlib (polynomial 0x04C11DB7, reflected) over everything before it. The other end: `harness/agent/`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Requests and replies of the link, one dataclass each. Numbers are little endian, addresses 64 bit.
 
-A reply's kind is its request's with bit 7 set; ErrorReply answers any request. Everything received is checked,
-and a body that breaks a rule raises LinkError. `harness/agent/agent.c` is the other end.
+A reply's kind is its request's with bit 7 set; ErrorReply answers any request. Everything received is
+checked, and a body that breaks a rule raises LinkError. `harness/agent/agent.c` is the other end.
 """
 
 from __future__ import annotations
