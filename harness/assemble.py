@@ -137,7 +137,7 @@ def make_document(
         digests=measured.digests,
         accuracy=measured.accuracy,
         warnings=tuple(warnings),
-        notes={INPUTS_DIGEST: inputs_digest},
+        notes={INPUTS_DIGEST: inputs_digest, "state_bytes": str(subject.trainer.state_bytes)},
     )
 
 

@@ -51,6 +51,7 @@ class Task:
     """After how many of them the state is digested, ascending, the last one `steps`."""
     predictions: int
     """Timed predictions after the steps."""
+    measure_sram: bool
     whole_course: bool
     """Whether to train the whole course afterwards, for the accuracy."""
     curve_points: int
@@ -94,9 +95,9 @@ def measure_cell(
     paint: Paint | None,
     progress: Progress = lambda done, total: None,
 ) -> Measurement:
-    """Paint, start, run the timed steps and predictions, read SRAM back, then train the whole course if asked to.
+    """Paint, start, run the timed steps and predictions, read SRAM back, then train the whole course.
 
-    The firmware is loaded and has not run. `paint` None: SRAM is not measured on this target.
+    The firmware is loaded and has not run. `paint` None: SRAM is not measured.
     """
     if paint is not None:
         sram.paint(device.memory, paint.areas)
@@ -117,6 +118,7 @@ def measure_cell(
     if paint is not None:
         session.stop()
         touched = sram.evaluate(sram.read_back(device.memory, paint.areas), paint.symbols)
+        session.go_on()
     accuracy = None
     if task.whole_course:
         before = task.steps + task.predictions
@@ -181,7 +183,8 @@ def _whole_course(
     def check(done: int) -> None:
         if done in expected and session.digest() != expected[done]:
             raise MeasurementError(
-                f"after a reset the same {done} steps ended in another state: the trainer is not deterministic"
+                f"after a reset the same {done} steps ended in another state:"
+                " the trainer is not deterministic"
             )
 
     session.reset(task.seed)

@@ -10,19 +10,14 @@ import signal
 import sys
 from typing import Annotated, NoReturn
 
-import click
 import typer
 
-from engine.errors import EngineError
 from harness.commands.accuracy import accuracy
 from harness.commands.compile import compile_command
 from harness.commands.figures import figures
 from harness.commands.report import report
 from harness.commands.run import run
 from harness.commands.targets import targets
-from harness.errors import HarnessError
-
-EXPECTED = (HarnessError, EngineError)
 
 app = typer.Typer(
     name="trainbench",
@@ -40,8 +35,12 @@ app.command("figures")(figures)
 app.command("accuracy")(accuracy)
 
 
-class Terminated(BaseException):
-    """SIGTERM, raised like KeyboardInterrupt, so that everything is closed on the way out."""
+class Ended(BaseException):
+    """SIGINT or SIGTERM, raised like KeyboardInterrupt, so that everything is closed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def _print_version(wanted: bool) -> None:
@@ -63,28 +62,30 @@ def _options(
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, _end)
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(_run())
 
 
 def _run() -> int:
     try:
-        result = app(standalone_mode=False)
-    except EXPECTED as error:
+        app()
+    except _expected() as error:
         return _fail(str(error), 2)
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except Ended as ended:
+        word = "interrupted" if ended.number == signal.SIGINT else "terminated"
         return _fail(
-            "interrupted; what was finished is kept, the same command with the same --out goes on", 130
+            f"{word}; finished cells are kept, the same --out goes on", 128 + ended.number
         )
-    except Terminated:
-        return _fail("terminated", 143)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 141
-    return result if isinstance(result, int) else 0
+    return 0
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    from engine.errors import EngineError
+    from fixtures.errors import FixtureError
+    from harness.errors import HarnessError
+
+    return HarnessError, EngineError, FixtureError
 
 
 def _fail(message: str, code: int) -> int:
@@ -92,8 +93,8 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _terminate(number: int, frame: object) -> NoReturn:
-    raise Terminated
+def _end(number: int, frame: object) -> NoReturn:
+    raise Ended(number)
 
 
 if __name__ == "__main__":

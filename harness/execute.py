@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from fixtures.datasets import load_dataset
-from fixtures.datasets.dataset import Dataset
 from harness.assemble import Inputs, Subject, make_document, make_provenance
 from harness.build import Firmware, build_firmware
 from harness.cell import Paint, Samples, Task, measure_cell
@@ -27,6 +27,10 @@ from harness.targets import Target, load_target
 from harness.workers import Report
 
 LOAD_SECONDS = 60.0
+
+Split = Literal["final", "selection"]
+"""final: train on the training and validation parts, test on the test part. selection: train on the training
+part, test on the validation part; the test part is not looked at."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class CellJob:
     inputs: Inputs
     method: Method
     target: str
+    split: Split
     trainer: Trainer
     firmware: Firmware
     task: Task
@@ -102,8 +107,8 @@ def run_cell(job: CellJob, report: Report) -> RunDocument:
     """Open the device, load, measure, and make the run document. Raises HarnessError's kinds."""
     started, clock = datetime.now(UTC), time.monotonic()
     target = load_target(job.target)
-    samples = load_samples(job.inputs.dataset)
-    paint = plan_paint(job.firmware, target)
+    samples = load_samples(job.inputs.dataset, job.split)
+    paint = plan_paint(job.firmware, target) if job.task.measure_sram else None
     with open_device(target, Deadline.after(LOAD_SECONDS)) as device:
         device.load(job.firmware.elf, Deadline.after(LOAD_SECONDS))
         session = Session(device, step_seconds=job.step_seconds)
@@ -118,35 +123,39 @@ def run_cell(job: CellJob, report: Report) -> RunDocument:
 
 
 @functools.cache
-def load_samples(specification: str) -> Samples:
-    """The dataset for a run: train on its training and validation parts together, test on its test part."""
+def load_samples(specification: str, split: Split) -> Samples:
+    """The dataset with the split that is asked for."""
     dataset = load_dataset(specification)
-    return samples_of(dataset, (*dataset.train.tolist(), *dataset.validation.tolist()), dataset.test.tolist())
-
-
-def samples_of(dataset: Dataset, train: tuple[int, ...], test: list[int]) -> Samples:
-    """A dataset with the split that is asked for."""
+    train, validation, test = (
+        tuple(part.tolist()) for part in (dataset.train, dataset.validation, dataset.test)
+    )
+    final = split == "final"
     return Samples(
         images=dataset.images,
         labels=dataset.labels,
         class_names=dataset.class_names,
-        train=train,
-        test=tuple(test),
+        train=(*train, *validation) if final else train,
+        test=test if final else validation,
     )
 
 
 def plan_paint(firmware: Firmware, target: Target) -> Paint | None:
-    """What to paint: stack, arena, and every byte of RAM that nobody owns. None where no RAM is described."""
+    """What to paint: stack, arena, and what nobody owns of the memories that the firmware lies in.
+
+    None where the target describes no RAM.
+    """
     layout = firmware.sram
     owned = [*layout.static, *layout.state, *layout.agent, *layout.arena, layout.stack]
-    regions = [region for region in target.regions if region.kind == "ram"]
+    regions = {
+        region.name: Span(region.start, region.size) for region in target.regions if region.kind == "ram"
+    }
     if not regions:
         return None
     areas = [Area("the stack", layout.stack, "stack")]
     areas += [Area("the arena", span, "arena") for span in layout.arena]
-    for region in regions:
-        free = sram.free_spans(Span(region.start, region.size), owned)
-        areas += [Area(f"free memory in {region.name}", span, "free") for span in free]
+    for name, region in regions.items():
+        if any(span.overlaps(region) for span in owned):
+            areas += [Area(f"free memory in {name}", span, "free") for span in sram.free_spans(region, owned)]
     return Paint(tuple(areas), firmware.symbols)
 
 

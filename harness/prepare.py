@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from engine.compiler import CompiledTrainer, CompileOptions, compile_trainer
@@ -17,7 +17,7 @@ SCHEME_LIBRARY = PROJECT_ROOT / "fixtures" / "schemes"
 
 @dataclass(frozen=True)
 class Trainer:
-    """A compiled trainer as the rest of the harness needs it: picklable, without the graph. Sizes in bytes."""
+    """A compiled trainer as the harness needs it: picklable, without the graph. Sizes in bytes."""
 
     folder: Path
     plan: MemoryPlan
@@ -30,11 +30,17 @@ class Trainer:
 def compile_method(
     backbone_path: Path, method: Method, *, classes: int, rounding: str, folder: Path
 ) -> Trainer:
-    """Compile `method` for the backbone into `folder`; raises EngineError's kinds."""
+    """Compile the scheme of `method` for the backbone into `folder`; raises EngineError's kinds."""
     backbone = load_backbone(backbone_path)
     scheme = load_scheme(method.scheme_name, backbone, SCHEME_LIBRARY)
     compiled = compile_trainer(backbone, scheme, CompileOptions(classes=classes, rounding=rounding), folder)
     return describe_trainer(compiled, method)
+
+
+def for_method(trainer: Trainer, method: Method) -> Trainer:
+    """`trainer`, compiled for a method of the same scheme and rounding, under the name of this one."""
+    named = {"method": method.name, "learning_rate": method.learning_rate}
+    return replace(trainer, scheme=trainer.scheme.model_copy(update=named))
 
 
 def describe_trainer(compiled: CompiledTrainer, method: Method) -> Trainer:

@@ -92,6 +92,11 @@ class Session:
         with self._diagnosed("it is halted"):
             self._device.halt(Deadline.after(CALL_SECONDS))
 
+    def go_on(self) -> None:
+        """Let a stopped core run again."""
+        with self._diagnosed("it runs on"):
+            self._device.resume(Deadline.after(CALL_SECONDS))
+
     def link_trouble(self) -> str | None:
         """A warning when the line damaged frames, None on a good one. Replies were exact all the same."""
         counters = self._client.counters

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -33,6 +34,8 @@ class Method(Strict):
     learning_rate: float = Field(gt=0)
     epochs: int | None = Field(default=None, ge=1)
     """After the warm-up; None: the suite's."""
+    rounding: Literal["nearest", "stochastic", "extended"] | None = None
+    """Of weight updates; None: the suite's."""
 
     @property
     def scheme_name(self) -> str:
@@ -54,9 +57,11 @@ class Suite(Strict):
     reference: str = "host"
     """The target that trains the whole course; its accuracy counts for others with equal state digests."""
     seeds: tuple[int, ...] = Field(min_length=1)
-    rounding: str = "stochastic"
+    rounding: Literal["nearest", "stochastic", "extended"] = "stochastic"
     device_steps: int = Field(ge=1)
     """Training steps every target runs: timed, and digested at the end."""
+    digest_steps: int = Field(default=20, ge=1)
+    """Training steps that a target runs with the seeds that are not timed."""
     device_predictions: int = Field(ge=1)
     epochs: int = Field(ge=1)
     warmup_epochs: int = Field(default=1, ge=0)
@@ -74,6 +79,10 @@ class Suite(Strict):
             schedule=self.schedule,
             flips=self.flips,
         )
+
+    def firmware_key(self, method: Method) -> str:
+        """Methods with equal keys have the same firmware; they differ in how they are trained only."""
+        return f"{method.scheme_name} {method.rounding or self.rounding}"
 
     @property
     def test_module(self) -> Path:

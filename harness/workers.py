@@ -152,13 +152,11 @@ def _work(call: Callable[[Report], T], expected: tuple[type[Exception], ...], co
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        value = call(lambda done, total: connection.send(("progress", done, total)))
+        connection.send(("value", call(lambda done, total: connection.send(("progress", done, total)))))
     except expected as error:
         connection.send(("expected", error))
     except Exception:  # noqa: BLE001 - sent to the parent, which raises it
         connection.send(("unexpected", traceback.format_exc()))
-    else:
-        connection.send(("value", value))
     connection.close()
 
 

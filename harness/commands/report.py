@@ -9,7 +9,9 @@ import typer
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `trainbench run --out` wrote.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder that `trainbench run --out` wrote.")
+    ],
 ) -> None:
     """Render the run documents in DIR as DIR/report.html and print its path."""
     from reports import write_report

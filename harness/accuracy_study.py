@@ -1,0 +1,205 @@
+"""The accuracy protocol: a learning rate for each method from a validation part, then held-out accuracy.
+
+1. Selection: train on the training part at every rate of the grid, test on the validation part. The test part
+   is not looked at. The rate with the best mean accuracy over the selection seeds is taken; of equal ones the
+   smallest.
+2. Final: train on the training and validation parts together at that rate, with the final seeds; test once.
+
+Both run on the suite's reference target at batch 1, through the same cells as `trainbench run`; what is
+finished in the folder is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.errors import HarnessError, UsageError
+from harness.results.comparison import Cell, accuracies, compare, difference
+from harness.results.document import RunDocument
+from harness.results.statistics import Difference, Interval
+from harness.runner import Request, Watcher, run_suite
+from harness.suite import Method
+
+SELECTION_FOLDER = "selection"
+FINAL_FOLDER = "final"
+BASELINE = "last-layer"
+DEFAULT_RATES = (1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3, 3.2e-3)
+"""Step sizes per image. The paper's grid of 0.05 to 0.4 a batch of 256 lies inside."""
+
+
+class StudyError(HarnessError):
+    """A method for which no learning rate of the grid works."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is asked for. `request` names the methods, rounding variants included, without a chosen rate."""
+
+    request: Request
+    rates: tuple[float, ...]
+    selection_seeds: tuple[int, ...]
+    final_seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the result. Sizes in bytes, accuracies in 0..1."""
+
+    method: str
+    rounding: str
+    learning_rate: float
+    validation_accuracy: float
+    before: Interval
+    after: Interval
+    against_baseline: Difference | None
+    """Accuracy after training minus the baseline's, paired by seed and image; None for the baseline."""
+    state_bytes: int
+    arena_bytes: int
+    extra_memory_analytic: int
+
+
+def variants(methods: Sequence[Method], roundings: Sequence[str]) -> tuple[Method, ...]:
+    """Each method with each rounding; named `METHOD ROUNDING` where there are several roundings.
+
+    The baseline trains float32 weights alone, which no rounding touches: it appears once.
+    """
+    if len(roundings) == 1:
+        return tuple(_changed(method, rounding=roundings[0]) for method in methods)
+    named: list[Method] = []
+    for method in methods:
+        if method.scheme_name == BASELINE:
+            named.append(_changed(method, rounding=roundings[0]))
+            continue
+        named.extend(
+            _changed(method, name=f"{method.name} {rounding}", scheme=method.scheme_name, rounding=rounding)
+            for rounding in roundings
+        )
+    return tuple(named)
+
+
+def make_study(
+    request: Request,
+    roundings: Sequence[str],
+    rates: tuple[float, ...],
+    selection_seeds: tuple[int, ...],
+    final_seeds: tuple[int, ...],
+) -> Study:
+    """Check the parts and name the variants; raises UsageError for a grid that cannot be used."""
+    if not rates or min(rates) <= 0:
+        raise UsageError(f"learning rates have to be positive, not {', '.join(map(str, rates))}")
+    named = replace(request, methods=variants(request.methods, roundings))
+    return Study(named, rates, selection_seeds, final_seeds)
+
+
+def run_study(study: Study, watcher: Watcher) -> tuple[list[Row], list[str]]:
+    """Select, train, compare: the rows, and what to know about them.
+
+    Raises StudyError where every rate of a method's grid failed.
+    """
+    selected = run_suite(_selection(study), watcher)
+    chosen = choose_rates(study.request.methods, study.rates, selected)
+    final = run_suite(_final(study, chosen), watcher)
+    return make_rows(study.request.methods, chosen, final), edge_warnings(chosen, study.rates)
+
+
+def at_rate(method: Method, rate: float) -> Method:
+    """`method` as one candidate of the selection."""
+    name = f"{method.name} lr={rate:g}"
+    return _changed(method, name=name, scheme=method.scheme_name, learning_rate=rate)
+
+
+def choose_rates(
+    methods: Sequence[Method], rates: Sequence[float], selected: Sequence[RunDocument]
+) -> dict[str, tuple[float, float]]:
+    """By method: (rate, mean validation accuracy) of the best rate. A rate at which training diverged is out."""
+    chosen: dict[str, tuple[float, float]] = {}
+    for method in methods:
+        scores: dict[float, float] = {}
+        for rate in rates:
+            runs = [run for run in selected if run.method == at_rate(method, rate).name]
+            if runs and all(run.status == "done" for run in runs):
+                scores[rate] = sum(_validation_accuracy(run) for run in runs) / len(runs)
+        if not scores:
+            reasons = "; ".join(sorted({run.reason for run in selected if run.reason}))
+            raise StudyError(f"{method.name} trained at no learning rate of the grid: {reasons}")
+        best = min(scores, key=lambda rate: (-scores[rate], rate))
+        chosen[method.name] = (best, scores[best])
+    return chosen
+
+
+def edge_warnings(chosen: Mapping[str, tuple[float, float]], rates: Sequence[float]) -> list[str]:
+    """Sentences for methods whose best rate is an end of the grid: a better one may lie beyond."""
+    return [
+        f"{name}: the chosen learning rate {rate:g} is the {word} of the grid, a better one may lie beyond"
+        for name, (rate, _) in chosen.items()
+        for word, end in (("smallest", min(rates)), ("largest", max(rates)))
+        if rate == end
+    ]
+
+
+def make_rows(
+    methods: Sequence[Method], chosen: Mapping[str, tuple[float, float]], final: Sequence[RunDocument]
+) -> list[Row]:
+    """One row a method, in the order of `methods`; UsageError when a final run failed."""
+    for run in final:
+        if run.status != "done":
+            raise StudyError(f"{run.method}, seed {run.seed}, gave no accuracy: {run.reason}")
+    comparison = compare(final)
+    (target,) = comparison.targets
+    cells = {method.name: comparison.cell(method.name, target) for method in methods}
+    baseline = cells.get(BASELINE)
+    return [_row(method, chosen[method.name], cells[method.name], baseline) for method in methods]
+
+
+def _row(method: Method, chosen: tuple[float, float], cell: Cell, baseline: Cell | None) -> Row:
+    intervals = accuracies(cell)
+    if intervals is None:
+        raise StudyError(f"{method.name} was not tested")
+    first = cell.done[0]
+    return Row(
+        method=method.name,
+        rounding=first.scheme.rounding,
+        learning_rate=chosen[0],
+        validation_accuracy=chosen[1],
+        before=intervals[0],
+        after=intervals[1],
+        against_baseline=None if baseline is None or baseline is cell else difference(cell, baseline),
+        state_bytes=int(first.notes["state_bytes"]),
+        arena_bytes=first.plan.arena_bytes if first.plan else 0,
+        extra_memory_analytic=first.scheme.extra_memory_analytic,
+    )
+
+
+def _selection(study: Study) -> Request:
+    return replace(
+        study.request,
+        # Only the last point of the curve is looked at.
+        suite=study.request.suite.model_copy(update={"curve_points": 1}),
+        methods=tuple(at_rate(method, rate) for method in study.request.methods for rate in study.rates),
+        seeds=study.selection_seeds,
+        split="selection",
+        out=study.request.out / SELECTION_FOLDER,
+    )
+
+
+def _final(study: Study, chosen: Mapping[str, tuple[float, float]]) -> Request:
+    return replace(
+        study.request,
+        methods=tuple(
+            _changed(method, learning_rate=chosen[method.name][0]) for method in study.request.methods
+        ),
+        seeds=study.final_seeds,
+        split="final",
+        out=study.request.out / FINAL_FOLDER,
+    )
+
+
+def _validation_accuracy(run: RunDocument) -> float:
+    if run.accuracy is None:
+        raise StudyError(f"{run.method}, seed {run.seed}, has no validation accuracy")
+    return run.accuracy.curve[-1][1]
+
+
+def _changed(method: Method, **changes: object) -> Method:
+    return Method.model_validate({**method.model_dump(), **changes})

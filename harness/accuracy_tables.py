@@ -1,0 +1,65 @@
+"""The result of an accuracy study as a table on the terminal, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.accuracy_study import BASELINE, Row
+from harness.results.store import write_atomically
+
+COLUMNS = (
+    *("method", "rounding", "learning_rate", "validation_accuracy"),
+    *("accuracy_before", "accuracy_after", "low", "high"),
+    *("minus_last_layer", "minus_low", "minus_high", "seeds", "test_images"),
+    *("state_bytes", "arena_bytes", "extra_memory_analytic"),
+)
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """A table on stdout; accuracies in percent, differences in points."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    for title in ("rounding", "learning rate", "before", "after", f"minus {BASELINE}", "state + arena"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        gain = row.against_baseline
+        table.add_row(
+            row.method,
+            row.rounding,
+            f"{row.learning_rate:g}",
+            f"{row.before.value:.1%}",
+            f"{row.after.value:.1%} [{row.after.low:.1%}, {row.after.high:.1%}]",
+            ""
+            if gain is None
+            else f"{100 * gain.value:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]",
+            f"{row.state_bytes + row.arena_bytes} bytes",
+        )
+    Console(highlight=False).print(table)
+
+
+def write_rows(rows: Sequence[Row], folder: Path) -> None:
+    """`accuracy.csv` (columns COLUMNS) and `accuracy.json` (the rows as they are) in `folder`."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        gain = row.against_baseline
+        writer.writerow(
+            [
+                *(row.method, row.rounding, row.learning_rate, row.validation_accuracy),
+                *(row.before.value, row.after.value, row.after.low, row.after.high),
+                *((gain.value, gain.low, gain.high) if gain else ("", "", "")),
+                *(row.after.seeds, row.after.images),
+                *(row.state_bytes, row.arena_bytes, row.extra_memory_analytic),
+            ]
+        )
+    write_atomically(folder / "accuracy.csv", text.getvalue())
+    write_atomically(folder / "accuracy.json", json.dumps([asdict(row) for row in rows], indent=1) + "\n")

@@ -1,0 +1,37 @@
+"""`trainbench compile BACKBONE --scheme S --out DIR`: a trainer folder that stands alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compile_command(
+    backbone: Annotated[Path, typer.Argument(help="A network: .npz of trainbench or .pkl of tiny-training.")],
+    scheme: Annotated[
+        str, typer.Option("--scheme", "-s", help="A scheme's name, such as sparse-49kb, or a .toml file.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the trainer to.")],
+    classes: Annotated[int, typer.Option("--classes", min=2, help="Outputs of the new classifier.")] = 2,
+    rounding: Annotated[
+        str, typer.Option("--rounding", help="Of weight updates: nearest, stochastic or extended.")
+    ] = "stochastic",
+    accumulate: Annotated[int, typer.Option("--accumulate", min=1, help="Images per update.")] = 1,
+) -> None:
+    """Compile BACKBONE with an update scheme to C in a folder that stands alone; print the memory plan."""
+    from engine.compiler import CompileOptions, compile_trainer
+    from engine.frontends import load_backbone
+    from engine.schemes import load_scheme
+    from harness.prepare import SCHEME_LIBRARY
+
+    network = load_backbone(backbone)
+    options = CompileOptions(classes=classes, rounding=rounding, accumulate=accumulate)
+    trainer = compile_trainer(network, load_scheme(scheme, network, SCHEME_LIBRARY), options, out)
+    typer.echo(trainer.plan_text)
+    typer.echo(
+        f"{out}: {trainer.network}, {trainer.scheme.name}; arena {trainer.arena_bytes} bytes (lower bound"
+        f" {trainer.plan.lower_bound}, gap {trainer.plan.gap_bytes}), state {trainer.state_bytes} bytes,"
+        f" extra memory (analytic) {trainer.extra_memory_analytic} bytes"
+    )

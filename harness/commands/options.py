@@ -1,0 +1,32 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+BackboneOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--backbone", metavar="FILE", help="A network: .npz of trainbench or .pkl of tiny-training."
+    ),
+]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option("--dataset", metavar="SPEC", help="lfw, coco-mix:PATH.npz or vww:COCO_FOLDER."),
+]
+RoundingOption = Annotated[
+    str | None, typer.Option("--rounding", help="Of weight updates: nearest, stochastic or extended.")
+]
+EpochsOption = Annotated[
+    int | None, typer.Option("--epochs", min=1, help="Epochs after the warm-up, for every method.")
+]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Cells at once; default: the processor cores.")
+]
+StepTimeoutOption = Annotated[
+    float | None,
+    typer.Option("--step-timeout", metavar="SECONDS", help="After so long a step counts as a hang."),
+]

@@ -1,0 +1,52 @@
+"""The brief table that `trainbench run` ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from harness.results.comparison import Cell
+    from harness.results.document import RunDocument
+
+
+def print_verdict(documents: Sequence[RunDocument]) -> None:
+    """Print one row for each method and target."""
+    from harness.results.comparison import accuracies, compare
+    from harness.results.figures import pooled_ticks
+    from harness.results.statistics import median_and_range
+
+    comparison = compare(documents)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    table.add_column("target", no_wrap=True)
+    for title in ("peak SRAM", "over budget", "ticks per step", "accuracy after"):
+        table.add_column(title, justify="right")
+    for method in comparison.methods:
+        for target in comparison.targets:
+            cell = comparison.cell(method, target)
+            if not cell.done:
+                table.add_row(method, target, _reason(cell))
+                continue
+            sram = cell.sram_run.sram if cell.sram_run else None
+            ticks = pooled_ticks(cell, "step_ticks")
+            accuracy = accuracies(cell)
+            over = "" if sram is None or sram.budget_bytes is None else f"{sram.lacking_bytes or 'fits'}"
+            table.add_row(
+                method,
+                target,
+                f"{sram.peak / 1024:.1f} KB" if sram else "",
+                over if not over.isdigit() else f"{over} bytes",
+                f"{median_and_range(ticks.values)[0]:,.0f} {ticks.unit}" if ticks else "",
+                f"{accuracy[1].value:.1%} [{accuracy[1].low:.1%}, {accuracy[1].high:.1%}]"
+                if accuracy
+                else "",
+            )
+    Console(highlight=False).print(table)
+
+
+def _reason(cell: Cell) -> str:
+    return "; ".join(dict.fromkeys(f"{run.status}: {run.reason}" for run in cell.missing)) or "not run"

@@ -1,0 +1,148 @@
+"""From what the user asked for to a checked request: every name resolved, every file read once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from engine.frontends import load_backbone
+from fixtures.datasets import load_dataset
+from harness.assemble import Inputs
+from harness.devices.availability import availability
+from harness.errors import ToolMissingError, UsageError
+from harness.provenance import PROJECT_ROOT
+from harness.runner import Request
+from harness.session import STEP_SECONDS
+from harness.suite import Suite, load_suite, select_methods
+from harness.targets import load_target
+
+ROUNDINGS = ("nearest", "stochastic", "extended")
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What replaces the suite's own values; empty and None: the suite's."""
+
+    targets: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    backbone: Path | None = None
+    dataset: str | None = None
+    out: Path | None = None
+    rounding: str | None = None
+    epochs: int | None = None
+    learning_rate: float | None = None
+    steps: int | None = None
+    sram_budget: int | None = None
+    parallel: int | None = None
+    step_seconds: float | None = None
+
+
+def make_request(suite_name: str, overrides: Overrides, *, reference_only: bool = False) -> Request:
+    """Resolve and check everything that can be checked before the first job.
+
+    `reference_only`: run on the suite's reference target and on no other.
+    """
+    suite = override_suite(load_suite(suite_name), overrides)
+    methods = select_methods(suite, overrides.methods, overrides.learning_rate)
+    targets = (suite.reference,) if reference_only else wanted_targets(suite, overrides.targets)
+    seeds = overrides.seeds or suite.seeds
+    for seed in seeds:
+        if not 0 <= seed < 2**32:
+            raise UsageError(f"seed {seed} does not fit 32 bits; seeds are 0 to {2**32 - 1}")
+    if overrides.learning_rate is not None and not 0 < overrides.learning_rate < 1e6:
+        raise UsageError(
+            f"a learning rate of {overrides.learning_rate} makes no sense; it has to be positive"
+        )
+    check_targets(targets)
+    return Request(
+        suite=suite,
+        inputs=read_inputs(suite.name, backbone_path(suite, overrides.backbone), suite.dataset),
+        targets=targets,
+        methods=methods,
+        seeds=seeds,
+        out=(overrides.out or default_out(suite.name)).absolute(),
+        sram_budget=overrides.sram_budget,
+        parallel=overrides.parallel or processor_cores(),
+        step_seconds=overrides.step_seconds or STEP_SECONDS,
+    )
+
+
+def override_suite(suite: Suite, overrides: Overrides) -> Suite:
+    """`suite` with the user's values in place of its own."""
+    if overrides.rounding is not None:
+        check_roundings((overrides.rounding,))
+    changes: dict[str, object] = {}
+    if overrides.dataset is not None:
+        changes["dataset"] = overrides.dataset
+    if overrides.rounding is not None:
+        changes["rounding"] = overrides.rounding
+    if overrides.steps is not None:
+        changes["device_steps"] = overrides.steps
+    if overrides.epochs is not None:
+        changes["epochs"] = overrides.epochs
+        changes["methods"] = tuple(method.model_copy(update={"epochs": None}) for method in suite.methods)
+    return suite.model_copy(update=changes)
+
+
+def check_roundings(names: tuple[str, ...]) -> None:
+    """Raise UsageError for a rounding that does not exist."""
+    for name in names:
+        if name not in ROUNDINGS:
+            raise UsageError(f"no rounding named {name!r}; there are: {', '.join(ROUNDINGS)}")
+
+
+def wanted_targets(suite: Suite, targets: tuple[str, ...]) -> tuple[str, ...]:
+    """The targets to run on, the reference among them: it is where the accuracy is computed."""
+    return tuple(dict.fromkeys((*(targets or suite.targets), suite.reference)))
+
+
+def check_targets(targets: tuple[str, ...]) -> None:
+    """Raise UsageError for an unknown target, ToolMissingError where a program is not installed."""
+    for name in targets:
+        for need in availability(load_target(name)).missing:
+            raise ToolMissingError(
+                f"target {name} needs {need.program} ({need.purpose}), which is not installed;"
+                f" run: {need.hint}"
+            )
+
+
+def backbone_path(suite: Suite, given: Path | None) -> Path:
+    """The user's file, relative to here, or the suite's, relative to the project."""
+    return (given.expanduser() if given is not None else PROJECT_ROOT / suite.backbone).absolute()
+
+
+def read_inputs(suite: str, backbone_file: Path, dataset_specification: str) -> Inputs:
+    """Read backbone and dataset once, so that a broken one is an error before any job starts."""
+    backbone = load_backbone(backbone_file)
+    specification = absolute_specification(dataset_specification)
+    dataset = load_dataset(specification)
+    return Inputs(
+        suite=suite,
+        backbone=backbone_file,
+        model_name=backbone.name,
+        model_digest=backbone.digest,
+        dataset=specification,
+        dataset_name=dataset.name,
+        dataset_description=dataset.description,
+        dataset_digest=dataset.digest,
+        class_names=dataset.class_names,
+    )
+
+
+def absolute_specification(specification: str) -> str:
+    """`kind:path` with an absolute path: jobs may run in another folder."""
+    kind, colon, location = specification.partition(":")
+    return f"{kind}:{Path(location).expanduser().absolute()}" if colon and location else specification
+
+
+def default_out(suite: str) -> Path:
+    """A folder for this run alone, under the current one."""
+    return Path("runs") / f"{suite}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+
+
+def processor_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0))

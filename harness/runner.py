@@ -1,0 +1,281 @@
+"""A whole run: keep what is finished, prepare each method, run the cells, hold the targets together."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import filelock
+
+from engine.errors import EngineError
+from fixtures.errors import FixtureError
+from harness.agreement import adopt_accuracy
+from harness.assemble import Inputs, Subject, unmeasured_document
+from harness.cell import Task
+from harness.errors import HarnessError, UsageError
+from harness.execute import CellJob, NoRoomError, Prepared, Split, prepare_method, run_cell
+from harness.prepare import for_method
+from harness.provenance import inputs_digest, source_digest
+from harness.results.document import RunDocument
+from harness.results.store import find_finished, save_document
+from harness.suite import Cell, Method, Suite, make_cells
+from harness.targets import load_target
+from harness.toolchain import find_compiler
+from harness.workers import Job, run_jobs
+
+T = TypeVar("T")
+
+EXPECTED = (HarnessError, EngineError, FixtureError)
+BUILD_FOLDER = "build"
+LOCK_NAME = ".lock"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run as asked for: the suite with every override applied, and what of it is wanted."""
+
+    suite: Suite
+    inputs: Inputs
+    targets: tuple[str, ...]
+    methods: tuple[Method, ...]
+    seeds: tuple[int, ...]
+    out: Path
+    sram_budget: int | None
+    parallel: int
+    step_seconds: float
+    split: Split = "final"
+
+    @property
+    def measured_seed(self) -> int:
+        """Latency and SRAM are measured with one seed; the other seeds give their digests."""
+        return self.seeds[0]
+
+
+class Watcher(Protocol):
+    """Hears how a run goes on."""
+
+    def stage(self, title: str, jobs: Sequence[str]) -> None: ...
+
+    def started(self, job: str) -> None: ...
+
+    def progress(self, job: str, done: int, total: int) -> None: ...
+
+    def finished(self, job: str, outcome: str) -> None: ...
+
+    def kept(self, cells: int) -> None: ...
+
+
+def run_suite(request: Request, watcher: Watcher) -> list[RunDocument]:
+    """Run what of `request` is not finished in its folder; all documents of the request, in cell order.
+
+    A cell that fails leaves a document that says why, and the others go on. Raises ToolMissingError before
+    anything is run, EngineError when a method does not compile, JobCrashed for a bug.
+    """
+    cells = make_cells(request.targets, request.methods, request.seeds)
+    with _locked(request.out):
+        digests = {cell: _inputs_digest(request, cell) for cell in cells}
+        documents = {
+            cell: document
+            for cell in cells
+            if (document := _finished(request, cell, digests[cell])) is not None
+        }
+        watcher.kept(len(documents))
+        wanted = [cell for cell in cells if cell not in documents]
+        prepared = _prepare(request, wanted, watcher)
+        for cell, document in _run_cells(request, wanted, digests, prepared, watcher):
+            documents[cell] = document
+            save_document(request.out, document)
+        for cell in cells:
+            adopted = adopt_accuracy(documents[cell], _reference(request, documents, cell))
+            if adopted != documents[cell]:
+                documents[cell] = adopted
+                save_document(request.out, adopted)
+    return [documents[cell] for cell in cells]
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Two runs into one folder would take each other's builds for their own."""
+    out.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(out / LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UsageError(
+            f"another trainbench is running into {out}; wait for it or take another --out"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _inputs_digest(request: Request, cell: Cell) -> str:
+    """Of everything that determines the cell's document: two equal digests, one result."""
+    target = load_target(cell.target)
+    method = _method(request, cell)
+    scheme_file = Path(method.scheme_name)
+    return inputs_digest(
+        {
+            "suite": request.suite.name,
+            "cell": asdict(cell),
+            "method": method.model_dump(),
+            "scheme": scheme_file.read_text("utf-8")
+            if scheme_file.suffix == ".toml" and scheme_file.is_file()
+            else "",
+            "task": asdict(_task(request, cell)),
+            "rounding": method.rounding or request.suite.rounding,
+            "split": request.split,
+            "model": request.inputs.model_digest,
+            "dataset": request.inputs.dataset_digest,
+            "toolchain": find_compiler(target).version,
+            "target": target.model_dump(mode="json", exclude={"folder"}),
+            "sram_budget": request.sram_budget,
+            "sources": source_digest(),
+        }
+    )
+
+
+def _finished(request: Request, cell: Cell, digest: str) -> RunDocument | None:
+    return find_finished(request.out, request.suite.name, cell.target, cell.method, cell.seed, digest)
+
+
+def _method(request: Request, cell: Cell) -> Method:
+    return next(method for method in request.methods if method.name == cell.method)
+
+
+def _key(request: Request, cell: Cell) -> str:
+    return request.suite.firmware_key(_method(request, cell))
+
+
+def _task(request: Request, cell: Cell) -> Task:
+    suite = request.suite
+    measured = cell.seed == request.measured_seed
+    reference = cell.target == suite.reference
+    steps = suite.device_steps if measured or reference else suite.digest_steps
+    return Task(
+        seed=cell.seed,
+        course=suite.course(_method(request, cell)),
+        steps=steps,
+        digest_steps=tuple(sorted({min(suite.digest_steps, steps), steps})),
+        predictions=suite.device_predictions if measured else 0,
+        measure_sram=measured,
+        whole_course=reference,
+        curve_points=suite.curve_points,
+        computed_on=cell.target,
+    )
+
+
+def _prepare(request: Request, wanted: Sequence[Cell], watcher: Watcher) -> dict[str, Prepared]:
+    """Compile and build what the cells need, by firmware key. A method that does not compile ends the run."""
+    jobs: dict[str, Job[Prepared]] = {}
+    for method in request.methods:
+        key = request.suite.firmware_key(method)
+        sharing = {m.name for m in request.methods if request.suite.firmware_key(m) == key}
+        targets = tuple(dict.fromkeys(cell.target for cell in wanted if cell.method in sharing))
+        if targets and key not in jobs:
+            rounding = method.rounding or request.suite.rounding
+            folder = request.out / BUILD_FOLDER / _folder_name(key)
+            call = partial(
+                prepare_method, request.inputs, method, rounding, targets, request.sram_budget, folder
+            )
+            jobs[key] = Job(key, call)
+    prepared = {}
+    for job, value in _run(list(jobs.values()), "compile and build", request.parallel, watcher):
+        if isinstance(value, Exception):
+            raise value
+        prepared[job.title] = value
+    return prepared
+
+
+def _folder_name(key: str) -> str:
+    """Readable, and distinct for distinct keys: a scheme may be a path."""
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "-", Path(key).name)
+    return f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+
+
+def _run_cells(
+    request: Request,
+    wanted: Sequence[Cell],
+    digests: dict[Cell, str],
+    prepared: dict[str, Prepared],
+    watcher: Watcher,
+) -> Iterator[tuple[Cell, RunDocument]]:
+    jobs: dict[str, Cell] = {}
+    queue: list[Job[RunDocument]] = []
+    for cell in _longest_first(request, wanted):
+        ready = prepared[_key(request, cell)]
+        subject = _subject(request, cell, ready)
+        if cell.target in ready.refused:
+            error = ready.refused[cell.target]
+            no_room = isinstance(error, NoRoomError)
+            yield cell, unmeasured_document(subject, "not-run" if no_room else "failed", str(error))
+            continue
+        job = CellJob(
+            inputs=request.inputs,
+            method=subject.method,
+            target=cell.target,
+            split=request.split,
+            trainer=subject.trainer,
+            firmware=ready.firmware[cell.target],
+            task=_task(request, cell),
+            step_seconds=request.step_seconds,
+            inputs_digest=digests[cell],
+        )
+        jobs[str(cell)] = cell
+        queue.append(Job(str(cell), partial(run_cell, job)))
+    for done, value in _run(queue, "run", request.parallel, watcher):
+        cell = jobs[done.title]
+        if isinstance(value, EXPECTED):
+            subject = _subject(request, cell, prepared[_key(request, cell)])
+            yield cell, unmeasured_document(subject, "failed", str(value))
+        elif isinstance(value, Exception):
+            raise value
+        else:
+            yield cell, value
+
+
+def _subject(request: Request, cell: Cell, prepared: Prepared) -> Subject:
+    return Subject(
+        inputs=request.inputs,
+        target=load_target(cell.target),
+        method=_method(request, cell),
+        seed=cell.seed,
+        trainer=for_method(prepared.trainer, _method(request, cell)),
+        firmware=prepared.firmware.get(cell.target),
+    )
+
+
+def _longest_first(request: Request, wanted: Sequence[Cell]) -> list[Cell]:
+    """Whole courses before the rest, so that the last cells to end are short ones."""
+    return sorted(wanted, key=lambda cell: (cell.target != request.suite.reference, wanted.index(cell)))
+
+
+def _run(
+    jobs: Sequence[Job[T]], title: str, parallel: int, watcher: Watcher
+) -> Iterator[tuple[Job[T], T | Exception]]:
+    """Outcomes of `jobs` as they come: the value, or the exception."""
+    if not jobs:
+        return
+    watcher.stage(title, [job.title for job in jobs])
+    outcomes = run_jobs(
+        jobs,
+        EXPECTED,
+        limit=parallel,
+        on_start=lambda job: watcher.started(job.title),
+        on_progress=lambda job, done, total: watcher.progress(job.title, done, total),
+    )
+    with closing(outcomes):  # type: ignore[type-var]
+        for outcome in outcomes:
+            watcher.finished(outcome.job.title, "" if outcome.error is None else str(outcome.error))
+            yield outcome.job, outcome.error if outcome.error is not None else outcome.unwrap()
+
+
+def _reference(request: Request, documents: dict[Cell, RunDocument], cell: Cell) -> RunDocument | None:
+    return documents.get(Cell(request.suite.reference, cell.method, cell.seed))
