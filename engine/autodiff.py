@@ -1,8 +1,8 @@
 """Compile-time reverse-mode differentiation: backward operators for exactly what a scheme updates.
 
-Walks the forward operators from the loss up; a kind's gradient rule emits the operators. A value wants a gradient only
-when something that is updated lies upstream of it, so frozen early layers get none. Each update is emitted
-next to the gradient that it consumes: no weight gradient outlives its operator.
+Walks the forward operators from the loss up; a kind's gradient rule emits the operators. A value wants a
+gradient only when something that is updated lies upstream of it, so frozen early layers get none. Each update
+is emitted next to the gradient that it consumes: no weight gradient outlives its operator.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _LOW_START = 128  # w + 1/2: the integer part is then the rounded weight
 def differentiate(module: Module, loss: str, *, rounding: str, accumulate: int) -> Module:
     """The module with backward and update operators appended.
 
-    rounding: nearest, stochastic or extended. accumulate: images per update; above 1 every trained tensor gets a float32
-    accumulator. Raises GraphError where an operator on the path has no gradient rule.
+    rounding: nearest, stochastic or extended. accumulate: images per update; above 1 every trained tensor
+    gets a float32 accumulator. Raises GraphError where an operator on the path has no gradient rule.
     """
     if rounding not in ROUNDINGS:
         raise GraphError(f"rounding {rounding!r}; known are {', '.join(ROUNDINGS)}")
@@ -40,7 +40,9 @@ class _Tape:
         self._accumulate = accumulate
         self._wanted = _downstream_of_state(module)
         self._gradients: dict[str, str] = {}
-        self._streams = {tensor.name: index for index, tensor in enumerate(module.graph.with_role(Role.STATE))}
+        self._streams = {
+            tensor.name: index for index, tensor in enumerate(module.graph.with_role(Role.STATE))
+        }
 
     def run(self, loss: str) -> None:
         for op in reversed(self.builder.operators):

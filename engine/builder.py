@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from engine.graph import (
     attributes,
 )
 
-_NUMPY = {
+_NUMPY: dict[DType, np.dtype[Any]] = {
     DType.INT8: np.dtype(np.int8),
     DType.UINT8: np.dtype(np.uint8),
     DType.UINT16: np.dtype(np.uint16),
@@ -31,7 +32,7 @@ _NUMPY = {
 }
 
 
-def numpy_dtype(dtype: DType) -> np.dtype[np.generic]:
+def numpy_dtype(dtype: DType) -> np.dtype[Any]:
     """How the interpreter holds a dtype; masks are unpacked booleans there."""
     return _NUMPY[dtype]
 

@@ -11,7 +11,9 @@ from engine.autodiff import differentiate
 from engine.codegen.constants import constants_header, constants_source
 from engine.codegen.emitter import CEmitter, check_identifiers
 from engine.codegen.folder import write_folder
-from engine.codegen.source import SourceFacts, state_bytes, trainer_source
+from engine.codegen.interface import SourceFacts
+from engine.codegen.layout import state_bytes
+from engine.codegen.source import trainer_source
 from engine.errors import CodegenError, PlanError
 from engine.frontends.backbone import Backbone
 from engine.graph import Graph, Module, Role
@@ -21,7 +23,7 @@ from engine.operators import kind_of
 from engine.operators.update_operands import ROUNDINGS
 from engine.passes.prune import prune
 from engine.plan import Buffer, Plan, plan_buffers
-from engine.plan_check import check_plan
+from engine.plan_check import require_valid_plan
 from engine.plan_table import format_plan
 from engine.schedule import schedule
 from engine.schemes import Scheme, describe_weights, extra_memory
@@ -29,7 +31,11 @@ from engine.text import print_graph
 from engine.verifier import verify
 
 DEFAULT_ROUNDING = "stochastic"
-"""Best accuracy per byte at batch 1: as good as a low byte beside each weight, at no bytes (docs/accuracy.md)."""
+"""Best accuracy per byte at batch 1: as good as a low byte per weight, and free (docs/accuracy.md)."""
+
+
+LARGEST_ARENA = 2**31 - 1
+"""Bytes: the kernels index in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -117,31 +123,38 @@ def plan_module(module: Module, order: str) -> tuple[MemoryPlan, dict[str, int],
     groups = lifetimes(module.graph)
     buffers = [Buffer(group.name, group.size, group.first, group.last) for group in groups]
     plan = plan_buffers(buffers)
-    violations = check_plan(buffers, plan)
-    if violations:
-        raise PlanError(f"the memory plan of {module.graph.name} is wrong: {violations[0]}")
+    require_valid_plan(buffers, plan)
+    if plan.peak > LARGEST_ARENA:
+        raise PlanError(
+            f"the arena of {module.graph.name} would need {plan.peak} bytes; "
+            f"the kernels count up to {LARGEST_ARENA}"
+        )
     offsets = {tensor: plan.offsets[group.name] for group in groups for tensor in group.tensors}
     return _plan_data(module.graph, groups, plan, order), offsets, format_plan(buffers, plan)
 
 
-def compile_trainer(backbone: Backbone, scheme: Scheme, options: CompileOptions, out_dir: Path) -> CompiledTrainer:
+def compile_trainer(
+    backbone: Backbone, scheme: Scheme, options: CompileOptions, out_dir: Path
+) -> CompiledTrainer:
     """Compile to `out_dir`; the same input writes the same bytes. Raises EngineError's kinds."""
     module, order = build_module(backbone, scheme, options)
     check_identifiers(module.graph)
     plan, offsets, table = plan_module(module, order)
+    text = print_graph(module.graph)
     plan_json = json.dumps(
         {
             "network": backbone.name,
             "model_digest": backbone.digest,
             "scheme": asdict(scheme),
             "options": asdict(options),
+            "graph_digest": hashlib.sha256(text.encode()).hexdigest(),
             "plan": asdict(plan),
         },
         indent=1,
         sort_keys=True,
     )
-    text = print_graph(module.graph)
-    digest = hashlib.sha256(f"{plan_json}\n{text}".encode()).hexdigest()
+    plan_json += "\n"
+    digest = hashlib.sha256(plan_json.encode()).hexdigest()
     facts = SourceFacts(
         network=backbone.name,
         scheme=scheme.name,
@@ -157,7 +170,7 @@ def compile_trainer(backbone: Backbone, scheme: Scheme, options: CompileOptions,
             "trainer.c": trainer_source(module, CEmitter(module.graph, offsets), facts),
             "constants.h": constants_header(module),
             "constants.c": constants_source(module),
-            "plan.json": plan_json + "\n",
+            "plan.json": plan_json,
             "graph.txt": text,
         },
     )
@@ -202,7 +215,9 @@ def _plan_data(graph: Graph, groups: tuple[Lifetime, ...], plan: Plan, order: st
             for g in sorted(groups, key=lambda g: (plan.offsets[g.name], g.first, g.name))
         ),
         operators=tuple(
-            PlannedOperator(op.name, op.kind, str(op.phase), op.layer, kind_of(op).macs(op, graph), live[index])
+            PlannedOperator(
+                op.name, op.kind, str(op.phase), op.layer, kind_of(op).macs(op, graph), live[index]
+            )
             for index, op in enumerate(graph.operators)
         ),
     )

@@ -7,9 +7,9 @@ Grammar (see `engine/text.py` for the printed form):
     role     := argument | input | constant | state | value
     operator := kind, name, layer, inputs (role = tensor), outputs (role = tensor), attributes
 
-Values are in static single assignment form; only `state` tensors are mutated, and only by operators whose kind
-declares it. A state tensor is never read after an operator of the same step has mutated it. All collections are ordered
-tuples, so that printing, planning and generating code give the same bytes every time.
+Values are in static single assignment form; only `state` tensors are mutated, and only by operators whose
+kind declares it. A state tensor is never read after an operator of the same step has mutated it. All
+collections are ordered tuples, so that printing, planning and generating code give the same bytes every time.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import GraphError
 
 Attribute = int | float | str
-Array = NDArray[np.generic]
+Array = NDArray[Any]
+"""Its dtype is the tensor's `DType`, known when the graph is run; the verifier checks it for stored data."""
 
 
 class DType(StrEnum):
@@ -44,7 +45,7 @@ _BITS = {DType.INT8: 8, DType.UINT8: 8, DType.UINT16: 16, DType.INT32: 32, DType
 
 
 class Role(StrEnum):
-    """Where a tensor lives: a function argument, the arena (input, value), flash (constant) or SRAM (state)."""
+    """Where a tensor lives: function argument, arena (input, value), flash (constant) or SRAM (state)."""
 
     ARGUMENT = "argument"
     INPUT = "input"
@@ -94,7 +95,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator. `layer` is the network's layer it belongs to; operands are named by their role in the kind."""
+    """One operator of the network's layer `layer`; operands are named by their role in the kind."""
 
     kind: str
     name: str
@@ -208,4 +209,7 @@ class Module:
 
     def with_graph(self, graph: Graph) -> Module:
         """Keep only the data that the new graph still names."""
-        return Module(graph, {tensor.name: self.data[tensor.name] for tensor in graph.tensors if tensor.name in self.data})
+        return Module(
+            graph,
+            {tensor.name: self.data[tensor.name] for tensor in graph.tensors if tensor.name in self.data},
+        )

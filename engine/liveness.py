@@ -10,11 +10,12 @@ from engine.operators import kind_of
 
 @dataclass(frozen=True)
 class Lifetime:
-    """One arena buffer: the tensors that share it (in-place chains), its size, and operators [first, last) it lives in."""
+    """An arena buffer: the tensors that share it (an in-place chain), its operators [first, last)."""
 
     name: str
     tensors: tuple[str, ...]
     size: int
+    """Bytes."""
     first: int
     last: int
     what: str
@@ -22,7 +23,7 @@ class Lifetime:
 
 
 def lifetimes(graph: Graph) -> tuple[Lifetime, ...]:
-    """All arena buffers of a graph in its execution order. Graph outputs live to the end, inputs from the start."""
+    """All arena buffers of a graph in execution order. Graph outputs live to the end, inputs from 0."""
     spans = _spans(graph)
     groups = _in_place_groups(graph, spans)
     buffers = []

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.builder import ModuleBuilder
-from engine.errors import NetworkFileError
+from engine.errors import GraphError, NetworkFileError
 from engine.frontends.backbone import Backbone, Block, ConvLayer, LayerQuantization
 from engine.graph import DType, Module, Phase, Quantization
 from engine.operators import reference
@@ -20,6 +20,10 @@ from engine.schemes import LayerUpdate, Scheme, layer_updates
 
 LOGITS, LOSS, LABEL, IMAGE = "logits", "loss", "label", "image"
 _RESCALED_BIAS = 1 << 20
+_LARGEST_CHANNELS = 65_535
+"""The kernels count channels in 16 bits."""
+_LARGEST_UPDATE_SCALE = 2.0**96
+"""With a learning rate up to 2^30 a step stays a finite float32."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,10 @@ class LayerParameters:
 def layer_parameters(layer: ConvLayer, *, quantization_aware_scaling: bool) -> LayerParameters:
     """Integer parameters of a convolution, with quantization-aware scaling (paper, eq. 4) or without.
 
-    A channel is dead when no input can move its output by half a step; it is never updated. Post-training quantization
-    gives dead channels scales so small that their biases saturate int32 and their multipliers have a bit or two: those
-    are brought to a coarser scale (same real bias, weights shrunk alike), so that both are exact again.
+    A channel is dead when no input can move its output by half a step; it is never updated. Post-training
+    quantization gives dead channels scales so small that their biases saturate int32 and their multipliers
+    have a bit or two: those are brought to a coarser scale (same real bias, weights shrunk alike), so that
+    both are exact again.
     """
     taps = layer.weight.astype(np.int64).reshape(layer.out_channels, -1)
     weight_scale = layer.weight_scales.astype(np.float64)
@@ -52,19 +57,23 @@ def layer_parameters(layer: ConvLayer, *, quantization_aware_scaling: bool) -> L
     factor = np.exp2(excess)
     weight = np.rint(taps / factor[:, None]).astype(np.int8).reshape(layer.weight.shape)
     bias = np.rint(bias / factor).astype(np.int64)
-    multiplier, shift = reference.multiplier_and_shift(scale * factor)
-    limit = reference.bias_limit(shift)
-    if np.abs(bias).max() > limit or np.abs(taps).sum(axis=1).max() * 255 >= (1 << 28) >> shift:
-        raise NetworkFileError(
-            f"layer {layer.name}: its sums may leave 32 bits (largest bias {np.abs(bias).max()}, limit {limit}); "
-            "quantize it with larger scales"
-        )
+    try:
+        multiplier, shift = reference.multiplier_and_shift(scale * factor)
+    except GraphError as error:
+        raise NetworkFileError(f"layer {layer.name}: {error}") from error
+    _check_range(layer, bias, shift)
     alive = np.where(dead, 0.0, 1.0)
     if quantization_aware_scaling:
         weight_update = alive / np.where(dead, 1.0, weight_scale) ** 2
         bias_update = alive / np.where(dead, 1.0, weight_scale * layer.input.scale) ** 2
     else:
         weight_update = bias_update = alive
+    largest = max(float(weight_update.max()), float(bias_update.max()))
+    if largest > _LARGEST_UPDATE_SCALE:
+        raise NetworkFileError(
+            f"layer {layer.name}: quantization-aware scaling would multiply a gradient by {largest:.3g}; its "
+            "scales are too small to train with"
+        )
     return LayerParameters(
         weight=weight,
         bias=bias.astype(np.int32),
@@ -76,9 +85,28 @@ def layer_parameters(layer: ConvLayer, *, quantization_aware_scaling: bool) -> L
     )
 
 
-def lower(
-    backbone: Backbone, scheme: Scheme, *, classes: int, quantization_aware_scaling: bool
-) -> Module:
+def _check_range(layer: ConvLayer, bias: NDArray[np.int64], shift: int) -> None:
+    """Refuse a layer whose accumulators could leave 32 bits, whatever values training gives its weights."""
+    fan_in = layer.weight[0].size
+    largest, limit = int(np.abs(bias).max()), reference.bias_limit(shift)
+    if largest > limit:
+        raise NetworkFileError(
+            f"layer {layer.name}: its largest bias is {largest}, but sums fit 32 bits only up to {limit}; "
+            "quantize it with larger scales"
+        )
+    if fan_in * 128 * 255 >= (1 << 28) >> shift:
+        raise NetworkFileError(
+            f"layer {layer.name}: a sum of {fan_in} products may leave 32 bits; at most "
+            f"{((1 << 28) >> shift) // (128 * 255)} are possible at its scales"
+        )
+    channels = max(layer.in_channels, layer.out_channels)
+    if channels > _LARGEST_CHANNELS:
+        raise NetworkFileError(
+            f"layer {layer.name}: it has {channels} channels; at most {_LARGEST_CHANNELS} are possible"
+        )
+
+
+def lower(backbone: Backbone, scheme: Scheme, *, classes: int, quantization_aware_scaling: bool) -> Module:
     """The forward graph up to the loss. The classifier is float32, new (zero) and always trained."""
     return _Lowering(backbone, scheme, classes, quantization_aware_scaling).run()
 
@@ -88,7 +116,9 @@ class _Lowering:
         self.backbone = backbone
         self.classes = classes
         self.scaling = scaling
-        self.updates = dict(zip((layer.name for layer in backbone.layers), layer_updates(scheme, backbone), strict=True))
+        self.updates = dict(
+            zip((layer.name for layer in backbone.layers), layer_updates(scheme, backbone), strict=True)
+        )
         self.builder = ModuleBuilder(backbone.name)
 
     def run(self) -> Module:
@@ -109,7 +139,9 @@ class _Lowering:
         if block.residual is None:
             return value
         shape = self.builder.tensor(value).shape
-        total = self.builder.value(f"{block.name}.sum", DType.INT8, shape, _quantization(block.residual.output))
+        total = self.builder.value(
+            f"{block.name}.sum", DType.INT8, shape, _quantization(block.residual.output)
+        )
         name = f"{block.name}.residual"
         self.builder.operator("add", name, name, Phase.FORWARD, {"a": skip, "b": value}, {"y": total})
         return total
@@ -152,21 +184,24 @@ class _Lowering:
         )
         return y
 
-    def _weights(self, layer: ConvLayer, weight: NDArray[np.int8], update: LayerUpdate) -> dict[str, str | None]:
+    def _weights(
+        self, layer: ConvLayer, weight: NDArray[np.int8], update: LayerUpdate
+    ) -> dict[str, str | None]:
         """Store the weights in the kernels' order, trainable channels in SRAM, the others in flash."""
         builder, name = self.builder, layer.name
         stored = weight[:, 0] if layer.depthwise else weight.transpose(0, 2, 3, 1)
         trained = list(update.channels)
         if not trained:
-            return {"frozen": builder.constant(f"{name}.weight", DType.INT8, np.ascontiguousarray(stored))}
+            return {"frozen": builder.constant(f"{name}.weight", DType.INT8, stored)}
         if len(trained) == layer.in_channels:
-            return {"trainable": builder.state(f"{name}.weight", DType.INT8, np.ascontiguousarray(stored))}
+            return {"trainable": builder.state(f"{name}.weight", DType.INT8, stored)}
         rest = [channel for channel in range(layer.in_channels) if channel not in update.channels]
-        part = (lambda channels: stored[channels]) if layer.depthwise else (lambda channels: stored[..., channels])
+        axis = 0 if layer.depthwise else 3
+        order = np.array(trained + rest, np.uint16)
         return {
-            "frozen": builder.constant(f"{name}.weight_frozen", DType.INT8, np.ascontiguousarray(part(rest))),
-            "trainable": builder.state(f"{name}.weight", DType.INT8, np.ascontiguousarray(part(trained))),
-            "channels": builder.constant(f"{name}.channels", DType.UINT16, np.array(trained + rest, np.uint16)),
+            "frozen": builder.constant(f"{name}.weight_frozen", DType.INT8, stored.take(rest, axis)),
+            "trainable": builder.state(f"{name}.weight", DType.INT8, stored.take(trained, axis)),
+            "channels": builder.constant(f"{name}.channels", DType.UINT16, order),
         }
 
     def _head(self, value: str) -> None:
@@ -179,7 +214,9 @@ class _Lowering:
         builder.operator("global_average_pool", "pool", "pool", Phase.FORWARD, {"x": value}, {"y": pooled})
         features = builder.value("features", DType.FLOAT32, (channels,))
         builder.operator("dequantize", "features", "features", Phase.FORWARD, {"x": pooled}, {"y": features})
-        weight = builder.state("classifier.weight", DType.FLOAT32, np.zeros((self.classes, channels), np.float32))
+        weight = builder.state(
+            "classifier.weight", DType.FLOAT32, np.zeros((self.classes, channels), np.float32)
+        )
         bias = builder.state("classifier.bias", DType.FLOAT32, np.zeros(self.classes, np.float32))
         logits = builder.value(LOGITS, DType.FLOAT32, (self.classes,))
         builder.operator(
@@ -203,4 +240,4 @@ class _Lowering:
 
 
 def _quantization(quantization: LayerQuantization) -> Quantization:
-    return Quantization(quantization.scale, quantization.zero_point)
+    return Quantization(float(quantization.scale), int(quantization.zero_point))

@@ -1,7 +1,8 @@
 """Operator order: a topological order of the graph with a low peak of live arena bytes.
 
-Besides data flow, an operator that changes a state tensor must come after all others that read it. The forward pass is
-a chain; the freedom is in the backward pass, where an update may run as soon as its gradient exists (and free it), or later.
+Besides data flow, an operator that changes a state tensor must come after all others that read it. The
+forward pass is a chain; the freedom is in the backward pass, where an update may run as soon as its gradient
+exists (and free it), or later.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def schedule(graph: Graph) -> Schedule:
 
 
 def predecessors(graph: Graph) -> list[set[int]]:
-    """For each operator, those that must run before it: producers of its inputs, readers of what it changes."""
+    """For each operator, those that must run before: producers of its inputs, readers of what it changes."""
     producers = graph.producers()
     readers = graph.readers()
     before: list[set[int]] = []
@@ -57,7 +58,9 @@ def predecessors(graph: Graph) -> list[set[int]]:
 def check_order(graph: Graph, order: Sequence[int]) -> None:
     """Raise PlanError unless `order` is a permutation that respects all predecessors."""
     if sorted(order) != list(range(len(graph.operators))):
-        raise PlanError(f"schedule of {graph.name} is not a permutation of its {len(graph.operators)} operators")
+        raise PlanError(
+            f"schedule of {graph.name} is not a permutation of its {len(graph.operators)} operators"
+        )
     position = {index: place for place, index in enumerate(order)}
     for index, needed in enumerate(predecessors(graph)):
         for earlier in needed:
@@ -72,7 +75,7 @@ def _mutated(op: Operator) -> list[str]:
 
 
 def _greedy(graph: Graph) -> list[int]:
-    """List scheduling: among the ready operators, the one that leaves the fewest bytes live; ties as emitted."""
+    """List scheduling: of the ready operators, the one that leaves the fewest bytes live; ties as emitted."""
     before = predecessors(graph)
     after: list[list[int]] = [[] for _ in before]
     for index, needed in enumerate(before):

@@ -34,7 +34,7 @@ _COUNTED = re.compile(r"^(bias-only|last):(\d{1,4})$")
 
 @dataclass(frozen=True)
 class Scheme:
-    """What is updated, by convolution number. `weights` holds (convolution, ratio of input channels), ascending."""
+    """What is updated. `weights`: (convolution number, ratio of input channels), ascending."""
 
     name: str
     description: str
@@ -56,7 +56,8 @@ class LayerUpdate:
 def load_scheme(spec: str, backbone: Backbone, library: Path) -> Scheme:
     """The scheme that `spec` names for this backbone; SchemeError if there is none or it does not fit.
 
-    spec: a built-in form, the path of a TOML file, or the name of a file in a folder of `library` whose [network] fits.
+    spec: a built-in form, the path of a TOML file, or the name of a file in a folder of `library` whose
+    [network] fits.
     """
     scheme = _built_in(spec, len(backbone.layers)) or _from_file(spec, backbone, library)
     check_scheme(scheme, backbone)
@@ -74,7 +75,9 @@ def _built_in(spec: str, convolutions: int) -> Scheme | None:
         return None
     count = int(match[2])
     if not 1 <= count <= convolutions:
-        raise SchemeError(f"scheme {spec}: the backbone has {convolutions} convolutions, so K is 1 to {convolutions}")
+        raise SchemeError(
+            f"scheme {spec}: the backbone has {convolutions} convolutions, so K is 1 to {convolutions}"
+        )
     if match[1] == "bias-only":
         return Scheme(spec, f"biases of the last {count} convolutions", count, ())
     return Scheme(spec, f"weights and biases of the last {count} convolutions", count, everything[-count:])
@@ -91,7 +94,9 @@ def _from_file(spec: str, backbone: Backbone, library: Path) -> Scheme:
         if scheme.name == spec:
             return scheme
     names = ", ".join(["full", "last-layer", "bias-only:K", "last:K", *(scheme.name for scheme in fitting)])
-    raise SchemeError(f"no scheme named {spec!r} for {backbone.name}; there are: {names}, or the path of a .toml file")
+    raise SchemeError(
+        f"no scheme named {spec!r} for {backbone.name}; there are: {names}, or the path of a .toml file"
+    )
 
 
 def network_shape(backbone: Backbone) -> tuple[int, int]:
@@ -107,23 +112,27 @@ def read_scheme(path: Path) -> Scheme:
         raise SchemeError(f"scheme file {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SchemeError(f"scheme file {path} is not valid TOML: {error}") from error
-    known = {"name", "description", "selection", "network", "bias", "weights"}
-    unknown = sorted(set(fields) - known)
-    if unknown:
-        raise SchemeError(f"scheme file {path}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    network = _table(path, fields, "network")
+    _refuse_unknown(path, fields, ("name", "description", "selection", "network", "bias", "weights"))
+    network, bias = _table(path, fields, "network"), _table(path, fields, "bias")
+    _refuse_unknown(path, network, ("convolutions", "convolution_weights"))
+    _refuse_unknown(path, bias, ("last",))
     shape = None
-    if network:
+    if "network" in fields:
         shape = (_integer(path, network, "convolutions"), _integer(path, network, "convolution_weights"))
-    bias = _table(path, fields, "bias")
     return Scheme(
         name=_text(path, fields, "name", path.stem),
         description=_text(path, fields, "description", ""),
-        bias_last=_integer(path, bias, "last") if bias else 0,
+        bias_last=_integer(path, bias, "last") if "bias" in fields else 0,
         weights=_weights(path, _table(path, fields, "weights")),
         selection=_text(path, fields, "selection", "magnitude"),
         network=shape,
     )
+
+
+def _refuse_unknown(path: Path, fields: dict[str, Any], known: tuple[str, ...]) -> None:
+    unknown = sorted(set(fields) - set(known))
+    if unknown:
+        raise SchemeError(f"scheme file {path}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
 
 
 def _table(path: Path, fields: dict[str, Any], key: str) -> dict[str, Any]:
@@ -148,14 +157,18 @@ def _integer(path: Path, fields: dict[str, Any], key: str) -> int:
 
 
 def _weights(path: Path, table: dict[str, Any]) -> tuple[tuple[int, float], ...]:
-    pairs = []
+    ratios: dict[int, float] = {}
     for key, ratio in table.items():
-        if not key.isdecimal():
+        if not (key.isascii() and key.isdecimal()):
             raise SchemeError(f"scheme file {path}: [weights] keys are convolution numbers, found {key!r}")
+        if int(key) in ratios:
+            raise SchemeError(f"scheme file {path}: [weights] gives convolution {int(key)} two ratios")
         if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio <= 1:
-            raise SchemeError(f"scheme file {path}: ratio of convolution {key} should be in (0, 1], found {ratio!r}")
-        pairs.append((int(key), float(ratio)))
-    return tuple(sorted(pairs))
+            raise SchemeError(
+                f"scheme file {path}: ratio of convolution {key} should be in (0, 1], found {ratio!r}"
+            )
+        ratios[int(key)] = float(ratio)
+    return tuple(sorted(ratios.items()))
 
 
 def check_scheme(scheme: Scheme, backbone: Backbone) -> None:
@@ -163,16 +176,23 @@ def check_scheme(scheme: Scheme, backbone: Backbone) -> None:
     count = len(backbone.layers)
     if scheme.network is not None and scheme.network != network_shape(backbone):
         raise SchemeError(
-            f"scheme {scheme.name} is for a network of {scheme.network[0]} convolutions and {scheme.network[1]} weights, "
-            f"but {backbone.name} has {network_shape(backbone)[0]} and {network_shape(backbone)[1]}"
+            f"scheme {scheme.name} is for a network of {scheme.network[0]} convolutions and "
+            f"{scheme.network[1]} weights, but {backbone.name} has {network_shape(backbone)[0]} and "
+            f"{network_shape(backbone)[1]}"
         )
     if scheme.bias_last > count:
-        raise SchemeError(f"scheme {scheme.name}: biases of the last {scheme.bias_last} of {count} convolutions")
+        raise SchemeError(
+            f"scheme {scheme.name}: biases of the last {scheme.bias_last} of {count} convolutions"
+        )
     if scheme.selection not in SELECTIONS:
-        raise SchemeError(f"scheme {scheme.name}: selection {scheme.selection!r}; known are {', '.join(SELECTIONS)}")
+        raise SchemeError(
+            f"scheme {scheme.name}: selection {scheme.selection!r}; known are {', '.join(SELECTIONS)}"
+        )
     for number, _ in scheme.weights:
         if number >= count:
-            raise SchemeError(f"scheme {scheme.name}: convolution {number}, but {backbone.name} has 0 to {count - 1}")
+            raise SchemeError(
+                f"scheme {scheme.name}: convolution {number}, but {backbone.name} has 0 to {count - 1}"
+            )
 
 
 def layer_updates(scheme: Scheme, backbone: Backbone) -> tuple[LayerUpdate, ...]:
@@ -189,11 +209,13 @@ def layer_updates(scheme: Scheme, backbone: Backbone) -> tuple[LayerUpdate, ...]
 
 
 def _select(layer: ConvLayer, ratio: float, selection: str) -> tuple[int, ...]:
-    """Channels to train: the first ones, or those whose real weights have the largest L1 norm (ties: lower index)."""
+    """Channels to train: the first, or those with the largest L1 norm of real weights (ties: lower index)."""
     count = max(1, round(layer.in_channels * ratio))
     if selection == "first" or count == layer.in_channels:
         return tuple(range(count))
-    real = np.abs(layer.weight.astype(np.float64)) * layer.weight_scales.astype(np.float64)[:, None, None, None]
+    real = (
+        np.abs(layer.weight.astype(np.float64)) * layer.weight_scales.astype(np.float64)[:, None, None, None]
+    )
     norms = real.sum(axis=(1, 2, 3)) if layer.depthwise else real.sum(axis=(0, 2, 3))
     return tuple(sorted(np.argsort(-norms, kind="stable")[:count].tolist()))
 
@@ -201,9 +223,9 @@ def _select(layer: ConvLayer, ratio: float, selection: str) -> tuple[int, ...]:
 def extra_memory(scheme: Scheme, backbone: Backbone) -> int:
     """Extra training memory in bytes by the paper's analytic rule (always labelled analytic).
 
-    Per convolution with a trained bias: one mask bit an output element and 32 bits a bias. Where weights are trained: 8 bits
-    an updated weight and 8 bits an element of the input's updated channels. The classifier: 8 bits an input element.
-    Source: accounting of the authors' simulator, facts of section 3.2 and figure 9.
+    Per convolution with a trained bias: one mask bit an output element and 32 bits a bias. Where weights are
+    trained: 8 bits an updated weight and 8 bits an element of the input's updated channels. The classifier: 8
+    bits an input element. Source: accounting of the authors' simulator, facts of section 3.2 and figure 9.
     """
     bits = 0
     for layer, update in zip(backbone.layers, layer_updates(scheme, backbone), strict=True):

@@ -1,12 +1,12 @@
 """The printed form of a graph, and its parser: parse_graph(print_graph(g)) == g for every graph.
 
-    graph "mcunet"
-    argument %label i32[]
-    input %image i8[128, 128, 3] q(0.0078431372549019607, 0)
-    constant %stem.bias i32[16]
-    value %stem.output i8[64, 64, 16] q(0.0235, -128)
-    forward conv2d "stem" in "stem" (x = %image, bias = %stem.bias) -> (y = %stem.output) {"stride": 2}
-    return %logits, %loss
+graph "mcunet"
+argument %label i32[]
+input %image i8[128, 128, 3] q(0.0078431372549019607, 0)
+constant %stem.bias i32[16]
+value %stem.output i8[64, 64, 16] q(0.0235, -128)
+forward conv2d "stem" in "stem" (x = %image, bias = %stem.bias) -> (y = %stem.output) {"stride": 2}
+return %logits, %loss
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import re
 from engine.errors import GraphError
 from engine.graph import Attribute, DType, Graph, Operator, Phase, Quantization, Role, Tensor
 
-_NAME = r"%[\w.:\-]+"
+_NAME = r"%[A-Za-z0-9_.:\-]+"
 _TENSOR = re.compile(rf"^(\w+) ({_NAME}) (\w+)\[([\d, ]*)\](?: q\(([^,]+), (-?\d+)\))?$")
 _OPERATOR = re.compile(
     r'^(\w+) (\w+) ("(?:[^"\\]|\\.)*") in ("(?:[^"\\]|\\.)*") \(([^)]*)\) -> \(([^)]*)\) \{(.*)\}$'
@@ -26,7 +26,7 @@ _OPERAND = re.compile(rf"^(\w+) = ({_NAME})$")
 
 
 def print_graph(graph: Graph) -> str:
-    """Deterministic text; floats are printed so that they read back exactly."""
+    """Deterministic text of a verified graph; floats are printed so that they read back exactly."""
     lines = [f"graph {json.dumps(graph.name)}"]
     lines += [_print_tensor(tensor) for tensor in graph.tensors]
     lines += [_print_operator(op) for op in graph.operators]
@@ -37,21 +37,23 @@ def print_graph(graph: Graph) -> str:
 def _print_tensor(tensor: Tensor) -> str:
     shape = ", ".join(map(str, tensor.shape))
     q = tensor.quantization
-    return f"{tensor.role} %{tensor.name} {tensor.dtype}[{shape}]" + (f" q({q.scale!r}, {q.zero_point})" if q else "")
+    quantization = f" q({q.scale!r}, {q.zero_point})" if q else ""
+    return f"{tensor.role} %{tensor.name} {tensor.dtype}[{shape}]{quantization}"
 
 
 def _print_operator(op: Operator) -> str:
     inputs = ", ".join(f"{role} = %{name}" for role, name in op.inputs)
     outputs = ", ".join(f"{role} = %{name}" for role, name in op.outputs)
     values = json.dumps(dict(op.attributes))
-    return f"{op.phase} {op.kind} {json.dumps(op.name)} in {json.dumps(op.layer)} ({inputs}) -> ({outputs}) {values}"
+    head = f"{op.phase} {op.kind} {json.dumps(op.name)} in {json.dumps(op.layer)}"
+    return f"{head} ({inputs}) -> ({outputs}) {values}"
 
 
 def parse_graph(text: str) -> Graph:
     """The graph that `print_graph` printed; GraphError names the line that cannot be read."""
     lines = text.splitlines()
     if not lines or not lines[0].startswith("graph "):
-        raise GraphError("graph text: line 1 should be: graph \"name\"")
+        raise GraphError('graph text: line 1 should be: graph "name"')
     name = str(_json(lines[0][6:], 1))
     tensors: list[Tensor] = []
     operators: list[Operator] = []
@@ -99,8 +101,10 @@ def _operator(match: re.Match[str], number: int) -> Operator:
     assert isinstance(loaded, dict)
     attributes: list[tuple[str, Attribute]] = []
     for key, value in loaded.items():
-        if not isinstance(value, int | float | str):
-            raise GraphError(f"graph text: line {number}: attribute {key} should be a number or a text, found {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise GraphError(
+                f"graph text: line {number}: attribute {key} should be a number or a text, found {value!r}"
+            )
         attributes.append((key, value))
     return Operator(
         kind,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.codegen.emitter import C_TYPES, float_literal, identifier
+from engine.codegen.c_text import C_TYPES, float_literal, identifier
 from engine.graph import Array, DType, Module, Role, Tensor
 
 _PER_LINE = {DType.INT8: 32, DType.UINT8: 32, DType.UINT16: 20, DType.INT32: 12, DType.FLOAT32: 8}
@@ -15,7 +15,7 @@ def initial_name(tensor: Tensor) -> str:
 
 
 def fill_value(data: Array) -> int | None:
-    """The byte that fills the whole array, so that no initial copy has to lie in flash; None if there is none."""
+    """The byte that the whole array consists of, so that flash needs no copy of it; None if there is none."""
     raw = np.frombuffer(data.tobytes(), np.uint8)
     return int(raw[0]) if raw.size and bool(np.all(raw == raw[0])) else None
 
@@ -41,7 +41,9 @@ def constants_header(module: Module) -> str:
         "",
     ]
     for symbol, tensor in flash_tensors(module):
-        lines.append(f"extern const {C_TYPES[tensor.dtype]} {symbol}[{tensor.elements}]; /* {_shape(tensor)} */")
+        lines.append(
+            f"extern const {C_TYPES[tensor.dtype]} {symbol}[{tensor.elements}]; /* {_shape(tensor)} */"
+        )
     return "\n".join([*lines, "", "#endif", ""])
 
 
@@ -59,6 +61,7 @@ def _shape(tensor: Tensor) -> str:
 
 def _values(tensor: Tensor, data: Array) -> str:
     flat = data.reshape(-1).tolist()
-    texts = [float_literal(value) for value in flat] if tensor.dtype is DType.FLOAT32 else [str(v) for v in flat]
+    literal = float_literal if tensor.dtype is DType.FLOAT32 else str
+    texts = [literal(value) for value in flat]
     width = _PER_LINE[tensor.dtype]
     return "".join(f"    {', '.join(texts[i : i + width])},\n" for i in range(0, len(texts), width))

@@ -1,31 +1,13 @@
-"""C names and expressions for the tensors of a planned module."""
+"""C expressions for the operands of a planned graph, and the file-scope definitions they need."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
 
-import numpy as np
-
+from engine.codegen.c_text import C_TYPES, float_literal, identifier
 from engine.errors import CodegenError
-from engine.graph import DType, Graph, Operator, Role
+from engine.graph import Graph, Operator, Role
 from engine.liveness import scratch_name
-
-C_TYPES = {
-    DType.INT8: "int8_t",
-    DType.UINT8: "uint8_t",
-    DType.UINT16: "uint16_t",
-    DType.INT32: "int32_t",
-    DType.FLOAT32: "float",
-    DType.BIT: "uint8_t",
-}
-
-
-def identifier(name: str) -> str:
-    """A C identifier from a tensor or layer name: 'block01.pointwise1.weight' → 'block01_pointwise1_weight'."""
-    text = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return text if not text[:1].isdigit() else f"n{text}"
 
 
 def check_identifiers(graph: Graph) -> None:
@@ -34,17 +16,10 @@ def check_identifiers(graph: Graph) -> None:
     for tensor in graph.tensors:
         symbol = identifier(tensor.name)
         if symbol in seen:
-            raise CodegenError(f"tensors {seen[symbol]} and {tensor.name} would both be called {symbol} in C; rename one")
+            raise CodegenError(
+                f"tensors {seen[symbol]} and {tensor.name} would both be called {symbol} in C; rename one"
+            )
         seen[symbol] = tensor.name
-
-
-def float_literal(value: float) -> str:
-    """A C float constant that reads back as exactly float32(value); CodegenError unless it is finite."""
-    single = np.float32(value)
-    if not math.isfinite(float(single)):
-        raise CodegenError(f"a constant of {value} cannot be written as a float literal")
-    text = f"{float(single):.9g}"
-    return f"{text}f" if any(mark in text for mark in ".e") else f"{text}.0f"
 
 
 class CEmitter:

@@ -22,9 +22,15 @@ class FullyConnected(OperatorKind):
     def check(self, op: Operator, graph: Graph) -> None:
         x, weight, bias, y = (graph.operand(op, role) for role in ("x", "weight", "bias", "y"))
         expect(all(t.dtype is DType.FLOAT32 for t in (x, weight, bias, y)), op, "operands must be f32")
-        expect(weight.shape == (*y.shape, *x.shape) and bias.shape == y.shape, op, f"weight has shape {weight.shape}")
+        expect(
+            weight.shape == (*y.shape, *x.shape) and bias.shape == y.shape,
+            op,
+            f"weight has shape {weight.shape}",
+        )
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         return {"y": reference.fully_connected(values["x"], values["weight"], values["bias"])}
 
     def evaluate_real(
@@ -68,7 +74,9 @@ class FullyConnected(OperatorKind):
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
         classes, features = graph.operand(op, "weight").shape
         operands = ", ".join(emitter.pointer(op.input(role)) for role in ("x", "weight", "bias"))
-        return f"tb_fully_connected_f32({operands}, {emitter.pointer(op.output('y'))}, {classes}u, {features}u);"
+        return (
+            f"tb_fully_connected_f32({operands}, {emitter.pointer(op.output('y'))}, {classes}u, {features}u);"
+        )
 
     def macs(self, op: Operator, graph: Graph) -> int:
         return graph.operand(op, "weight").elements
@@ -87,10 +95,18 @@ class SoftmaxCrossEntropy(OperatorKind):
             graph.operand(op, role) for role in ("logits", "label", "loss", "gradient")
         )
         expect(logits.dtype is gradient.dtype is loss.dtype is DType.FLOAT32, op, "operands must be f32")
-        expect(label.role is Role.ARGUMENT and label.dtype is DType.INT32, op, "label must be an i32 argument")
-        expect(logits.shape == gradient.shape and loss.shape == (), op, "gradient must be like logits, loss a scalar")
+        expect(
+            label.role is Role.ARGUMENT and label.dtype is DType.INT32, op, "label must be an i32 argument"
+        )
+        expect(
+            logits.shape == gradient.shape and loss.shape == (),
+            op,
+            "gradient must be like logits, loss a scalar",
+        )
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         loss, gradient = reference.softmax_cross_entropy(values["logits"], int(values["label"]))
         return {"loss": np.asarray(loss), "gradient": gradient}
 
@@ -126,7 +142,9 @@ class FullyConnectedGradInput(OperatorKind):
         gradient, weight, dx = (graph.operand(op, role) for role in ("gradient", "weight", "dx"))
         expect(weight.shape == (*gradient.shape, *dx.shape), op, f"weight has shape {weight.shape}")
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         return {"dx": reference.fully_connected_grad_input(values["gradient"], values["weight"])}
 
     def evaluate_real(
@@ -156,25 +174,38 @@ class FullyConnectedUpdate(OperatorKind):
 
     def check(self, op: Operator, graph: Graph) -> None:
         gradient, x, weight, bias = (graph.operand(op, role) for role in ("gradient", "x", "weight", "bias"))
-        expect(weight.shape == (*gradient.shape, *x.shape) and bias.shape == gradient.shape, op, "shapes do not fit")
+        expect(
+            weight.shape == (*gradient.shape, *x.shape) and bias.shape == gradient.shape,
+            op,
+            "shapes do not fit",
+        )
         expect(weight.role is Role.STATE and bias.role is Role.STATE, op, "weight and bias must be state")
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         weight, bias, dz, x = (values[role] for role in ("weight", "bias", "gradient", "x"))
         if "weight_accumulator" not in values:
             weight, bias = reference.fully_connected_update(weight, bias, dz, x, step.learning_rate)
             return {"weight": weight, "bias": bias}
         outer = reference.fully_connected_grad_weight(dz, x)
-        totals = [
-            reference.accumulate(values["weight_accumulator"], outer),
-            reference.accumulate(values["bias_accumulator"], dz),
-        ]
+        weight_total = reference.accumulate(values["weight_accumulator"], outer)
+        bias_total = reference.accumulate(values["bias_accumulator"], dz)
         if not step.apply:
-            return {"weight_accumulator": totals[0], "bias_accumulator": totals[1]}
-        means = [reference.mean_gradient(total, step.images_per_update) for total in totals]
-        weight, bias = reference.fully_connected_update_accumulated(weight, bias, *means, step.learning_rate)
-        zeros = [np.zeros_like(total) for total in totals]
-        return {"weight": weight, "bias": bias, "weight_accumulator": zeros[0], "bias_accumulator": zeros[1]}
+            return {"weight_accumulator": weight_total, "bias_accumulator": bias_total}
+        weight, bias = reference.fully_connected_update_accumulated(
+            weight,
+            bias,
+            reference.mean_gradient(weight_total, step.images_per_update),
+            reference.mean_gradient(bias_total, step.images_per_update),
+            step.learning_rate,
+        )
+        return {
+            "weight": weight,
+            "bias": bias,
+            "weight_accumulator": np.zeros_like(weight_total),
+            "bias_accumulator": np.zeros_like(bias_total),
+        }
 
     def evaluate_real(
         self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext

@@ -38,19 +38,37 @@ class Convolution(OperatorKind):
         check_weights(op, graph, depthwise=self.depthwise)
         x, y = graph.operand(op, "x"), graph.operand(op, "y")
         expect(x.dtype is DType.INT8 and y.dtype is DType.INT8, op, "x and y must be i8")
-        expect(x.shape == (g.in_height, g.in_width, g.in_channels), op, f"x has shape {x.shape}, expected {g}")
-        expect(y.shape == (g.out_height, g.out_width, g.out_channels), op, f"y has shape {y.shape}, expected {g}")
+        expect(
+            x.shape == (g.in_height, g.in_width, g.in_channels), op, f"x has shape {x.shape}, expected {g}"
+        )
+        expect(
+            y.shape == (g.out_height, g.out_width, g.out_channels), op, f"y has shape {y.shape}, expected {g}"
+        )
         for tensor, key in ((x, "in_zero"), (y, "out_zero")):
             zero = tensor.quantization.zero_point if tensor.quantization else None
-            expect(zero == op.integer(key), op, f"{key} is {op.integer(key)}, but {tensor.name} has zero point {zero}")
+            expect(
+                zero == op.integer(key),
+                op,
+                f"{key} is {op.integer(key)}, but {tensor.name} has zero point {zero}",
+            )
         for role in ("bias", "multiplier"):
             tensor = graph.operand(op, role)
-            expect(tensor.dtype is DType.INT32 and tensor.shape == (g.out_channels,), op, f"{role} must be i32 [OC]")
+            expect(
+                tensor.dtype is DType.INT32 and tensor.shape == (g.out_channels,),
+                op,
+                f"{role} must be i32 [OC]",
+            )
         mask = op.find_output("mask")
         if mask is not None:
-            expect(graph.tensor(mask).dtype is DType.BIT and graph.tensor(mask).shape == y.shape, op, "mask must be like y")
+            expect(
+                graph.tensor(mask).dtype is DType.BIT and graph.tensor(mask).shape == y.shape,
+                op,
+                "mask must be like y",
+            )
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         weights = merged_weights(op, values, depthwise=self.depthwise)
         function = reference.depthwise_conv2d if self.depthwise else reference.conv2d
         y, mask = function(
@@ -83,7 +101,11 @@ class Convolution(OperatorKind):
             f"{layer}.masked_scale",
             layer,
             Phase.BACKWARD,
-            {"gradient": tape.gradient(y), "mask": tape.mask(op), "scale": tape.constant(layer, "gradient_scale")},
+            {
+                "gradient": tape.gradient(y),
+                "mask": tape.mask(op),
+                "scale": tape.constant(layer, "gradient_scale"),
+            },
             {"y": scaled},
         )
         if tape.is_state(op.input("bias")):

@@ -38,10 +38,16 @@ class GradInput(OperatorKind):
         check_weights(op, graph, depthwise=self.depthwise)
         gradient, dx = graph.operand(op, "gradient"), graph.operand(op, "dx")
         expect(gradient.dtype is DType.FLOAT32 and dx.dtype is DType.FLOAT32, op, "gradients must be f32")
-        expect(gradient.shape == (g.out_height, g.out_width, g.out_channels), op, f"gradient has shape {gradient.shape}")
+        expect(
+            gradient.shape == (g.out_height, g.out_width, g.out_channels),
+            op,
+            f"gradient has shape {gradient.shape}",
+        )
         expect(dx.shape == (g.in_height, g.in_width, g.in_channels), op, f"dx has shape {dx.shape}")
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         weights = merged_weights(op, values, depthwise=self.depthwise)
         function = reference.depthwise_conv2d_grad_input if self.depthwise else reference.conv2d_grad_input
         return {"dx": function(values["gradient"], weights, geometry(op))}
@@ -95,15 +101,27 @@ class WeightUpdate(OperatorKind):
         g = geometry(op)
         gradient, x, trainable = (graph.operand(op, role) for role in ("gradient", "x", "trainable"))
         expect(gradient.dtype is DType.FLOAT32, op, "the gradient must be f32")
-        expect(gradient.shape == (g.out_height, g.out_width, g.out_channels), op, f"gradient has shape {gradient.shape}")
-        expect(x.dtype is DType.INT8 and x.shape == (g.in_height, g.in_width, g.in_channels), op, "x does not fit")
-        expect(trainable.role is Role.STATE and trainable.dtype is DType.INT8, op, "trainable must be i8 state")
+        expect(
+            gradient.shape == (g.out_height, g.out_width, g.out_channels),
+            op,
+            f"gradient has shape {gradient.shape}",
+        )
+        expect(
+            x.dtype is DType.INT8 and x.shape == (g.in_height, g.in_width, g.in_channels),
+            op,
+            "x does not fit",
+        )
+        expect(
+            trainable.role is Role.STATE and trainable.dtype is DType.INT8, op, "trainable must be i8 state"
+        )
         check_update(op, graph, trainable, g.out_channels)
 
     def _channels(self, op: Operator, graph: Graph, values: Mapping[str, Array]) -> Array:
         return trainable_channels(op, values, trainable_count(op, graph, depthwise=self.depthwise))
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         channels = self._channels(op, graph, values)
         g, zero, x = geometry(op), op.integer("in_zero"), values["x"]
         if self.depthwise:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from engine.errors import GraphError
 from engine.graph import Array, DType, Graph, Operator, Phase
 from engine.operators import reference
 from engine.operators.kind import Emitter, OperatorKind, StepContext, Tape, expect, register
@@ -26,13 +27,19 @@ class Add(OperatorKind):
         expect(a.shape == b.shape == y.shape, op, f"operands have shapes {a.shape}, {b.shape} and {y.shape}")
         expect(a.dtype is b.dtype is y.dtype is DType.INT8, op, "operands must be i8")
         expect(None not in (a.quantization, b.quantization, y.quantization), op, "operands must be quantized")
+        try:
+            self._parameters(op, graph)
+        except GraphError as error:
+            raise GraphError(f"operator {op.name} ({op.kind}): {error}") from error
 
     def _parameters(self, op: Operator, graph: Graph) -> reference.AddParameters:
         a, b, y = (graph.operand(op, role).quantization for role in ("a", "b", "y"))
         assert a is not None and b is not None and y is not None  # the shape rule
         return reference.add_parameters(a.scale, a.zero_point, b.scale, b.zero_point, y.scale, y.zero_point)
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         y, mask = reference.add(values["a"], values["b"], self._parameters(op, graph))
         return {"y": y, "mask": mask}
 
@@ -54,7 +61,8 @@ class Add(OperatorKind):
         for role, quantization in scale.items():
             assert quantization is not None and out is not None
             value = op.input(role)
-            outputs[f"g{role}"] = tape.new_gradient(value, f"gradient_from_{op.name}") if tape.wants(value) else None
+            wanted = tape.wants(value)
+            outputs[f"g{role}"] = tape.new_gradient(value, f"gradient_from_{op.name}") if wanted else None
             factors[f"factor_{role}"] = float(np.float32(quantization.scale / out.scale))
         tape.emit(
             "add_grad",
@@ -75,14 +83,13 @@ class Add(OperatorKind):
         symbol = emitter.symbol(op, "parameters")
         emitter.declare(
             symbol,
-            f"static const tb_add_t {symbol} = {{.multiplier_a = {p.multiplier_a}, .multiplier_b = {p.multiplier_b}, "
+            f"static const tb_add_t {symbol} = {{\n"
+            f"    .multiplier_a = {p.multiplier_a}, .multiplier_b = {p.multiplier_b}, "
             f".offset = {p.offset}, .shift = {p.shift}}};",
         )
-        return (
-            f"tb_add_i8(&{symbol}, {emitter.pointer(op.input('a'))}, {emitter.pointer(op.input('b'))}, "
-            f"{emitter.pointer(op.output('y'))}, {emitter.mask(op.find_output('mask'))}, "
-            f"{graph.operand(op, 'y').elements}u);"
-        )
+        operands = ", ".join(emitter.pointer(name) for name in (op.input("a"), op.input("b"), op.output("y")))
+        mask, count = emitter.mask(op.find_output("mask")), graph.operand(op, "y").elements
+        return f"tb_add_i8(&{symbol}, {operands}, {mask}, {count}u);"
 
 
 @register
@@ -97,15 +104,21 @@ class AddGrad(OperatorKind):
 
     def check(self, op: Operator, graph: Graph) -> None:
         gradient, mask = graph.operand(op, "gradient"), graph.operand(op, "mask")
-        expect(gradient.dtype is DType.FLOAT32 and mask.dtype is DType.BIT, op, "gradient must be f32, mask bits")
+        expect(
+            gradient.dtype is DType.FLOAT32 and mask.dtype is DType.BIT, op, "gradient must be f32, mask bits"
+        )
         expect(gradient.shape == mask.shape, op, "gradient and mask must have one shape")
         for role in self.optional_outputs:
             name = op.find_output(role)
-            expect(name is None or graph.tensor(name).shape == gradient.shape, op, f"{role} has another shape")
+            expect(
+                name is None or graph.tensor(name).shape == gradient.shape, op, f"{role} has another shape"
+            )
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
-        factors = [np.float32(op.number(f"factor_{role}")) for role in ("a", "b")]
-        a, b = reference.add_grad(values["gradient"], values["mask"], *factors)
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
+        factor_a, factor_b = (np.float32(op.number(f"factor_{role}")) for role in ("a", "b"))
+        a, b = reference.add_grad(values["gradient"], values["mask"], factor_a, factor_b)
         return {"ga": a, "gb": b}
 
     def evaluate_real(
@@ -116,10 +129,10 @@ class AddGrad(OperatorKind):
 
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
         factors = ", ".join(emitter.number(op.number(f"factor_{role}")) for role in ("a", "b"))
+        operands = ", ".join(emitter.pointer(op.input(role)) for role in ("gradient", "mask"))
+        results = ", ".join(emitter.pointer(op.find_output(role)) for role in ("ga", "gb"))
         return (
-            f"tb_add_grad_f32({emitter.pointer(op.input('gradient'))}, {emitter.pointer(op.input('mask'))}, {factors}, "
-            f"{emitter.pointer(op.find_output('ga'))}, {emitter.pointer(op.find_output('gb'))}, "
-            f"{graph.operand(op, 'gradient').elements}u);"
+            f"tb_add_grad_f32({operands}, {factors}, {results}, {graph.operand(op, 'gradient').elements}u);"
         )
 
 
@@ -137,7 +150,9 @@ class Accumulate(OperatorKind):
         expect(a.shape == b.shape == y.shape, op, f"operands have shapes {a.shape}, {b.shape} and {y.shape}")
         expect(a.dtype is b.dtype is y.dtype is DType.FLOAT32, op, "operands must be f32")
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         return {"y": reference.accumulate(values["a"], values["b"])}
 
     def evaluate_real(

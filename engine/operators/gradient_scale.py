@@ -1,4 +1,4 @@
-"""masked_scale and bias_update: from the gradient of a convolution's output to that of its accumulator and bias."""
+"""masked_scale and bias_update: from the gradient of a convolution's output to those of its sums and bias."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from engine.errors import CodegenError
 from engine.graph import Array, DType, Graph, Operator, Role
 from engine.operators import reference
 from engine.operators.kind import Emitter, OperatorKind, StepContext, expect, register
@@ -28,7 +29,9 @@ class MaskedScale(OperatorKind):
         expect(mask.dtype is DType.BIT, op, "mask must be bits")
         expect(scale.shape == gradient.shape[-1:], op, "one scale a channel is needed")
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         return {"y": reference.masked_scale(values["gradient"], values["mask"], values["scale"])}
 
     def evaluate_real(
@@ -38,6 +41,8 @@ class MaskedScale(OperatorKind):
 
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
         height, width, channels = graph.operand(op, "y").shape
+        if emitter.pointer(op.input("gradient")) != emitter.pointer(op.output("y")):
+            raise CodegenError(f"operator {op.name} works in place, but its gradient is still read later")
         return (
             f"tb_masked_scale_f32({emitter.pointer(op.output('y'))}, {emitter.pointer(op.input('mask'))}, "
             f"{emitter.pointer(op.input('scale'))}, {height * width}u, {channels}u);"
@@ -60,7 +65,9 @@ class BiasUpdate(OperatorKind):
         expect(bias.shape == gradient.shape[-1:], op, "one bias a channel is needed")
         check_update(op, graph, bias, bias.elements)
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         ready, result = accumulated(reference.bias_gradient(values["gradient"]), values, step)
         if ready is None:
             return result
@@ -85,10 +92,9 @@ class BiasUpdate(OperatorKind):
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
         height, width, channels = graph.operand(op, "gradient").shape
         update = declare_update(op, emitter, "bias_update")
-        return (
-            f"tb_bias_update_f32({emitter.pointer(op.input('gradient'))}, {emitter.pointer(op.input('bias'))}, {update}, "
-            f"&step, {height * width}u, {channels}u, {op.integer('limit')}, {emitter.scratch(op)});"
-        )
+        operands = ", ".join(emitter.pointer(op.input(role)) for role in ("gradient", "bias"))
+        sizes = f"{height * width}u, {channels}u, {op.integer('limit')}"
+        return f"tb_bias_update_f32({operands}, {update}, &step, {sizes}, {emitter.scratch(op)});"
 
     def scratch_bytes(self, op: Operator, graph: Graph) -> int:
         return 4 * graph.operand(op, "bias").elements

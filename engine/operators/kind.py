@@ -1,7 +1,8 @@
 """What an operator kind declares, and the registry of all kinds.
 
-A kind is defined in one module: its operands, shape rule, integer semantics (bit-exact), real semantics (float64, nothing
-rounded: the floating-point copy that gradients are checked on), gradient rule and C emitter.
+A kind is defined in one module: its operands, shape rule, integer semantics (bit-exact), real semantics
+(float64, nothing rounded: the floating-point copy that gradients are checked on), gradient rule and C
+emitter.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Emitter(Protocol):
         """A C identifier derived from the operator's layer."""
 
     def declare(self, symbol: str, text: str) -> None:
-        """Add the file-scope definition of a symbol; what the forward operator defined first serves its gradients too."""
+        """Define a symbol at file scope; the forward operator's definition serves its gradients too."""
 
     def number(self, value: float) -> str:
         """A float literal that round-trips."""
@@ -104,7 +105,9 @@ class OperatorKind(ABC):
         """The shape and dtype rule; raises GraphError."""
 
     @abstractmethod
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         """Bit-exact semantics: operand role → array in, output or mutated role → array out."""
 
     @abstractmethod
@@ -144,7 +147,9 @@ def kind_of(op: Operator) -> OperatorKind:
     try:
         return KINDS[op.kind]
     except KeyError:
-        raise GraphError(f"operator {op.name}: unknown kind {op.kind!r}; known are {', '.join(sorted(KINDS))}") from None
+        raise GraphError(
+            f"operator {op.name}: unknown kind {op.kind!r}; known are {', '.join(sorted(KINDS))}"
+        ) from None
 
 
 def expect(condition: bool, op: Operator, message: str) -> None:

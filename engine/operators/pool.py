@@ -1,4 +1,4 @@
-"""From the last feature map to the classifier's features: global average pool and dequantize, with their gradients."""
+"""From the last feature map to the classifier's features: average pool, dequantize, their gradients."""
 
 from __future__ import annotations
 
@@ -30,13 +30,19 @@ class GlobalAveragePool(OperatorKind):
         x, y = graph.operand(op, "x"), graph.operand(op, "y")
         expect(x.dtype is y.dtype is DType.INT8 and len(x.shape) == 3, op, "x must be i8 HWC, y i8")
         expect(y.shape == x.shape[-1:], op, f"y should have shape {x.shape[-1:]}, found {y.shape}")
-        _quantization(op, graph, "x"), _quantization(op, graph, "y")
+        _, shift = reference.multiplier_and_shift([self._scale(op, graph)])
+        pixels = x.shape[0] * x.shape[1]
+        expect(
+            255 * pixels < 1 << (31 - shift), op, f"a sum of {pixels} pixels may leave 32 bits at its scales"
+        )
 
     def _scale(self, op: Operator, graph: Graph) -> float:
         height, width, _ = graph.operand(op, "x").shape
         return _quantization(op, graph, "x").scale / (height * width * _quantization(op, graph, "y").scale)
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         multiplier, shift = reference.multiplier_and_shift([self._scale(op, graph)])
         zero_x, zero_y = (_quantization(op, graph, role).zero_point for role in ("x", "y"))
         return {"y": reference.global_average_pool(values["x"], zero_x, int(multiplier[0]), shift, zero_y)}
@@ -85,10 +91,14 @@ class GlobalAveragePoolGrad(OperatorKind):
 
     def check(self, op: Operator, graph: Graph) -> None:
         gradient, dx = graph.operand(op, "gradient"), graph.operand(op, "dx")
-        expect(gradient.dtype is dx.dtype is DType.FLOAT32 and len(dx.shape) == 3, op, "gradients must be f32")
+        expect(
+            gradient.dtype is dx.dtype is DType.FLOAT32 and len(dx.shape) == 3, op, "gradients must be f32"
+        )
         expect(gradient.shape == dx.shape[-1:], op, "one gradient a channel is needed")
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         height, width, _ = graph.operand(op, "dx").shape
         factor = np.float32(op.number("factor"))
         return {"dx": reference.global_average_pool_grad(values["gradient"], height, width, factor)}
@@ -96,7 +106,11 @@ class GlobalAveragePoolGrad(OperatorKind):
     def evaluate_real(
         self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
     ) -> dict[str, Array]:
-        return {"dx": np.broadcast_to(values["gradient"] * op.number("factor"), graph.operand(op, "dx").shape).copy()}
+        return {
+            "dx": np.broadcast_to(
+                values["gradient"] * op.number("factor"), graph.operand(op, "dx").shape
+            ).copy()
+        }
 
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
         height, width, channels = graph.operand(op, "dx").shape
@@ -117,10 +131,16 @@ class Dequantize(OperatorKind):
 
     def check(self, op: Operator, graph: Graph) -> None:
         x, y = graph.operand(op, "x"), graph.operand(op, "y")
-        expect(x.dtype is DType.INT8 and y.dtype is DType.FLOAT32 and x.shape == y.shape, op, "i8 to f32 of one shape")
+        expect(
+            x.dtype is DType.INT8 and y.dtype is DType.FLOAT32 and x.shape == y.shape,
+            op,
+            "i8 to f32 of one shape",
+        )
         _quantization(op, graph, "x")
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         q = _quantization(op, graph, "x")
         return {"y": reference.dequantize(values["x"], q.zero_point, np.float32(q.scale))}
 
@@ -165,9 +185,13 @@ class DequantizeGrad(OperatorKind):
 
     def check(self, op: Operator, graph: Graph) -> None:
         gradient, dx = graph.operand(op, "gradient"), graph.operand(op, "dx")
-        expect(gradient.dtype is dx.dtype is DType.FLOAT32 and gradient.shape == dx.shape, op, "f32 of one shape")
+        expect(
+            gradient.dtype is dx.dtype is DType.FLOAT32 and gradient.shape == dx.shape, op, "f32 of one shape"
+        )
 
-    def evaluate(self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext) -> dict[str, Array]:
+    def evaluate(
+        self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
+    ) -> dict[str, Array]:
         return {"dx": reference.dequantize_grad(values["gradient"], np.float32(op.number("scale")))}
 
     def evaluate_real(
@@ -176,7 +200,6 @@ class DequantizeGrad(OperatorKind):
         return {"dx": values["gradient"] * op.number("scale")}
 
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
-        return (
-            f"tb_dequantize_grad_f32({emitter.pointer(op.input('gradient'))}, {emitter.pointer(op.output('dx'))}, "
-            f"{graph.operand(op, 'dx').elements}u, {emitter.number(op.number('scale'))});"
-        )
+        operands = ", ".join(emitter.pointer(name) for name in (op.input("gradient"), op.output("dx")))
+        count, scale = graph.operand(op, "dx").elements, emitter.number(op.number("scale"))
+        return f"tb_dequantize_grad_f32({operands}, {count}u, {scale});"

@@ -1,6 +1,7 @@
 """Convolutions and their gradients in float64: the floating-point copy of the kernels.
 
-Arrays are HWC, weights [OC, KH, KW, IC]; depthwise weights [C, KH, KW]. `x` is centred (zero point subtracted).
+Arrays are HWC, weights [OC, KH, KW, IC]; depthwise weights [C, KH, KW]. `x` is centred (zero point
+subtracted).
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import numpy as np
 
@@ -27,22 +26,33 @@ def check_update(op: Operator, graph: Graph, updated: Tensor, channels: int) -> 
     expect(op.text("rounding") in ROUNDINGS, op, f"rounding must be one of {', '.join(ROUNDINGS)}")
     low, accumulator = op.find_input("low"), op.find_input("accumulator")
     extended = rounding_of(op) is Rounding.EXTENDED and updated.dtype is DType.INT8
-    expect((low is not None) == extended, op, "low bytes go with extended rounding of int8 weights, and only with it")
+    expect(
+        (low is not None) == extended,
+        op,
+        "low bytes go with extended rounding of int8 weights, and only with it",
+    )
     for name, dtype in ((low, DType.UINT8), (accumulator, DType.FLOAT32)):
         if name is not None:
             tensor = graph.tensor(name)
             expect(tensor.dtype is dtype and tensor.role is Role.STATE, op, f"{name} must be {dtype} state")
-            expect(tensor.shape == updated.shape, op, f"{name} should have shape {updated.shape}, found {tensor.shape}")
+            expect(
+                tensor.shape == updated.shape,
+                op,
+                f"{name} should have shape {updated.shape}, found {tensor.shape}",
+            )
 
 
-def accumulated(gradient: Float32, values: Mapping[str, Array], step: StepContext) -> tuple[Float32 | None, dict[str, Array]]:
+def accumulated(
+    gradient: Float32, values: Mapping[str, Array], step: StepContext
+) -> tuple[Float32 | None, dict[str, Array]]:
     """Route a gradient through its accumulator, if it has one.
 
-    Returns the gradient to apply now (None while images are still being collected) and the accumulator's new value.
+    Returns the gradient to apply now (None while images are still being collected) and the accumulator's new
+    value.
     """
     if "accumulator" not in values:
         return gradient, {}
-    total = reference.accumulate(cast(Float32, values["accumulator"]), gradient)
+    total = reference.accumulate(values["accumulator"], gradient)
     if not step.apply:
         return None, {"accumulator": total}
     return reference.mean_gradient(total, step.images_per_update), {"accumulator": np.zeros_like(total)}
@@ -58,7 +68,7 @@ def apply_int8_update(
     weights, low = reference.apply_int8(
         values["trainable"],
         ready,
-        cast(Float32, scale),
+        scale,
         step.learning_rate,
         rounding_of(op),
         step.step_key,

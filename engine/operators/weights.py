@@ -1,4 +1,4 @@
-"""Convolution operands shared by forward, gradient and update: geometry, and weights split between flash and SRAM."""
+"""Convolution operands shared by forward, gradient and update: geometry, and weights in flash and SRAM."""
 
 from __future__ import annotations
 
@@ -70,7 +70,11 @@ def merged_weights(op: Operator, values: Mapping[str, Array], *, depthwise: bool
 def check_weights(op: Operator, graph: Graph, *, depthwise: bool) -> None:
     """Dtypes, roles and shapes of the weight operands agree with the geometry."""
     g = geometry(op)
-    expect(g.stride >= 1 and g.kernel_height >= 1 and g.kernel_width >= 1, op, "stride and kernel must be positive")
+    expect(
+        g.stride >= 1 and g.kernel_height >= 1 and g.kernel_width >= 1,
+        op,
+        "stride and kernel must be positive",
+    )
     for axis in ("height", "width"):
         size, kernel = getattr(g, f"in_{axis}"), getattr(g, f"kernel_{axis}")
         expected = (size + 2 * g.padding - kernel) // g.stride + 1
@@ -84,7 +88,11 @@ def check_weights(op: Operator, graph: Graph, *, depthwise: bool) -> None:
         if name is None:
             continue
         tensor = graph.tensor(name)
-        expect(tensor.dtype is DType.INT8 and tensor.role is where, op, f"{role} weights must be i8 of role {where}")
+        expect(
+            tensor.dtype is DType.INT8 and tensor.role is where,
+            op,
+            f"{role} weights must be i8 of role {where}",
+        )
         kernel = (g.kernel_height, g.kernel_width)
         count = tensor.shape[0 if depthwise else -1]
         wanted = (count, *kernel) if depthwise else (g.out_channels, *kernel, count)
@@ -93,10 +101,18 @@ def check_weights(op: Operator, graph: Graph, *, depthwise: bool) -> None:
     expect(total == g.in_channels, op, f"weights cover {total} of {g.in_channels} channels")
     channels = op.find_input("channels")
     split = op.find_input("frozen") is not None and op.find_input("trainable") is not None
-    expect((channels is not None) == split, op, "a channel list goes with weights in two places, and only with them")
+    expect(
+        (channels is not None) == split,
+        op,
+        "a channel list goes with weights in two places, and only with them",
+    )
     if channels is not None:
         tensor = graph.tensor(channels)
-        expect(tensor.dtype is DType.UINT16 and tensor.shape == (g.in_channels,), op, "one u16 a channel is needed")
+        expect(
+            tensor.dtype is DType.UINT16 and tensor.shape == (g.in_channels,),
+            op,
+            "one u16 a channel is needed",
+        )
 
 
 def gather_bytes(op: Operator) -> int:
