@@ -1,4 +1,4 @@
-"""What puts figures in doubt: targets that disagree, accuracies not backed, documents at odds with themselves."""
+"""What puts figures in doubt: targets that disagree, accuracies not backed, contradictory documents."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def render(documents: Sequence[RunDocument], *, title: str | None = None) -> str
 
 
 def content_security_policy(*scripts: str) -> str:
-    """No request, no script but `scripts`. plotly.js sets styles on what it draws and saves pictures as data URLs."""
+    """No request, and no script but `scripts`. plotly.js sets the styles of what it draws."""
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
         for script in scripts

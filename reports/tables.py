@@ -25,7 +25,7 @@ from reports.verdict import FULL, LAST_LAYER, told_apart
 
 @dataclass(frozen=True)
 class Value:
-    """One table cell: the figure, a line below it, and 'good' or 'bad' where that is the point."""
+    """One table cell: the figure, lines below it, and 'good' or 'bad' where that is the point."""
 
     text: str = DASH
     note: str = ""
@@ -132,7 +132,7 @@ def _paired(cell: Cell, reference: Cell) -> Value:
         return Value(note="no seed in common")
     word = told_apart(result)
     tone = {"better": "good", "worse": "bad"}.get(word, "")
-    return Value(points(result.value), f"{points_range(result.low, result.high)} · {word}", tone)
+    return Value(points(result.value), f"{points_range(result.low, result.high)}\n{word}", tone)
 
 
 def _row(comparison: Comparison, cell: Cell) -> Row:
@@ -172,7 +172,7 @@ def _accuracy(cell: Cell, interval: Interval | None) -> Value:
         }
     )
     note = percent_range(interval.low, interval.high)
-    return Value(percent(interval.value), f"{note} · by {', '.join(elsewhere)}" if elsewhere else note)
+    return Value(percent(interval.value), f"{note}\non {', '.join(elsewhere)}" if elsewhere else note)
 
 
 def _peak(run: RunDocument | None) -> tuple[Value, Value]:
@@ -207,8 +207,8 @@ def _ticks(cell: Cell, series: str) -> Value:
     if ticks is None:
         return Value()
     median, low, high = median_and_range(ticks.values)
-    spread = f"{count(low)}{DASH}{count(high)} · " if low != high else ""
-    return Value(count(median), f"{spread}{ticks.unit} · {ticks.kind}")
+    spread = f"\n{count(low)}{DASH}{count(high)}" if low != high else ""
+    return Value(count(median), f"{ticks.unit} · {ticks.kind}{spread}")
 
 
 def _flash(cell: Cell) -> Value:
@@ -235,12 +235,12 @@ def _digest(comparison: Comparison, cell: Cell) -> Value:
         if check.method == cell.method and cell.target in dict(check.states)
     ]
     if not checks:
-        return Value(state[:10], f"{plural(steps, 'step')} · no other target to compare with")
+        return Value(state[:10], f"{plural(steps, 'step')}\nno other target to compare")
     others = sorted({target for check in checks for target, _ in check.states} - {cell.target})
     if any(not check.equal for check in checks):
         return Value(state[:10], f"≠ DIFFERS from {', '.join(others)}", "bad")
     seeds = len({check.seed for check in checks})
     reached = min(max(c.steps for c in checks if c.seed == seed) for seed in {c.seed for c in checks})
     return Value(
-        state[:10], f"= {', '.join(others)} · {plural(seeds, 'seed')}, {plural(reached, 'step')}", "good"
+        state[:10], f"= {', '.join(others)}\n{plural(seeds, 'seed')}, {plural(reached, 'step')}", "good"
     )

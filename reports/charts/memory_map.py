@@ -52,7 +52,8 @@ def _choice(title: str, plan: MemoryPlan) -> Choice:
     caption = (
         f"{title}: arena {count(plan.arena_bytes)} bytes, lower bound {count(plan.lower_bound)}, "
         f"gap {count(plan.gap_bytes)} (order: {plan.order}). The peak is at operator {peak + 1} of "
-        f"{len(plan.operators)}, {operator.name} ({operator.phase}), with {count(operator.live_bytes)} bytes live."
+        f"{len(plan.operators)}, {operator.name} ({operator.phase}), with "
+        f"{count(operator.live_bytes)} bytes live."
     )
     live = sorted((b for b in plan.buffers if b.first <= peak < b.last), key=lambda buffer: -buffer.size)
     table = TextTable(

@@ -28,8 +28,9 @@ def operator_ticks_chart(comparison: Comparison, first: str) -> Chart:
     )
     start = next((index for index, run in enumerate(runs) if run.method == first), 0)
     absent = (
-        "No run counted ticks operator by operator. That takes a profiling build, which reads the tick source "
-        "around each operator and is therefore a build of its own: these figures never come from the runs that are timed."
+        "No run counted ticks operator by operator. That takes a profiling build, which reads "
+        "the tick source around each operator and is therefore a build of its own: these figures never come "
+        "from the runs that are timed."
     )
     selector = "Method and target" if several else "Method"
     return Chart("operator-ticks", selector, choices, absent, 400, start)
@@ -96,6 +97,7 @@ def _trace(run: RunDocument, planned: dict[str, PlannedOperator], phase: str, un
         "name": phase,
         "x": [index for index, _ in entries],
         "y": [entry.ticks for _, entry in entries],
+        "width": 0.9,
         "marker": {"color": f"var(--phase-{PHASES.index(phase)})"},
         "hoverinfo": "text",
         "textposition": "none",

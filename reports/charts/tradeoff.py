@@ -7,6 +7,7 @@ import math
 from harness.results.comparison import Comparison, accuracies
 from reports.charts.chart import Chart, Choice, Figure, TextTable, label, layout, method_color, symbol
 from reports.numbers import KB, count, kilobytes, percent, percent_range
+from reports.sentences import LEVEL
 
 TICKS_KB = tuple(2**power for power in range(0, 21))
 
@@ -70,11 +71,13 @@ def _choice(comparison: Comparison, target: str) -> Choice | None:
         return None
     table = TextTable(
         f"Accuracy and peak SRAM on {target}",
-        ("Method", "Accuracy after, %", "95 % interval", "Peak SRAM, bytes"),
+        ("Method", "Accuracy after, %", f"{LEVEL} interval", "Peak SRAM, bytes"),
         tuple(rows),
     )
-    caption = f"{target}: top-1 accuracy after training, with its 95 % interval, against peak SRAM. "
+    caption = (
+        f"{target}: top-1 accuracy after training, with its {LEVEL} interval, against peak SRAM. "
         "Up and left is better."
+    )
     return Choice(target, {"data": traces, "layout": _layout(sizes, budget)}, caption, table)
 
 

@@ -264,3 +264,21 @@ def operator_ticks(memory: MemoryPlan) -> tuple[OperatorTicks, ...]:
         OperatorTicks(operator=operator.name, ticks=int(operator.macs * 2.1 + 4_000))
         for operator in memory.operators
     )
+
+
+def hostile(run: RunDocument, payload: str, spare: str = "") -> RunDocument:
+    """`run` with `payload` at the end of every string that is free text, but for fields named `spare`."""
+    fields = run.model_dump()
+    closed = {"status", "kind", "unit", "phase", "what", "rounding"}
+
+    def poison(value: Any, key: str, inside: str) -> Any:
+        if isinstance(value, dict):
+            return {name: poison(item, name, key) for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [poison(item, key, inside) for item in value]
+        of_operator = key == "kind" and inside == "operators"
+        if not isinstance(value, str) or key == spare or (key in closed and not of_operator):
+            return value
+        return value + payload
+
+    return RunDocument.model_validate(poison(fields, "", ""))
