@@ -193,12 +193,13 @@ class QemuDevice(Device):
             with self._reply_timeout(REPLY_TIMEOUT if deadline is None else max(0.1, deadline.remaining())):
                 yield
         except TransferFaultError as error:
-            raise DeviceError(f"{self.name}: {doing}: {error}") from error
+            where = "" if error.fault_address is None else f" at {error.fault_address:#010x}"
+            raise DeviceError(f"{self.name}: {doing} failed: there is no memory{where}") from error
         except PyocdError as error:
             if isinstance(error, ProbeError) and self._process.wait(0.5) is not None:
                 raise DeviceGone(f"{self.name} is gone while {doing}: {self._exited().sentence}") from error
             kind = DeviceGone if isinstance(error, ProbeError) else DeviceError
-            raise kind(f"{self.name}: {doing}: {error}") from error
+            raise kind(f"{self.name}: {doing} failed: {error}") from error
 
 
 def _arguments(program: str, target: Target, link: int, debug: int) -> list[str]:

@@ -28,6 +28,9 @@ from harness.devices.gdbrsp.packets import (
 SIGINT, SIGTRAP = 2, 5
 REPLY_TIMEOUT = 5.0
 """Seconds; an emulator answers within milliseconds, so silence means that it hangs."""
+MINIMUM_RUN = 0.001
+"""Seconds a resumed target is left alone. QEMU needs some of it to start executing: a debugger that polls
+memory without pause would stop it each time before its first instruction, for ever."""
 PIPELINE_DEPTH = 32
 """Requests in flight. More would fill the reply buffer and block both sides."""
 
@@ -48,6 +51,7 @@ class RspClient:
         self.registers: dict[str, Register] = {}
         self.running = False
         self.stop = StopReply(SIGTRAP)
+        self._resumed_at = 0.0
 
     def open(self) -> None:
         """Agree on sizes, stop the target, drop stale breakpoints, learn the registers."""
@@ -107,6 +111,7 @@ class RspClient:
     def resume(self) -> None:
         self._send(encode(b"vCont;c"))
         self.running = True
+        self._resumed_at = time.monotonic()
 
     def step(self) -> StopReply:
         """Execute one instruction, interrupts masked."""
@@ -116,14 +121,15 @@ class RspClient:
 
     def interrupt(self) -> StopReply:
         """Stop the target; returns why it stands, which may be a breakpoint that came first."""
-        if self.poll():
+        if self.poll(self._resumed_at + MINIMUM_RUN - time.monotonic()):
             self._send(b"\x03")
             self._wait_for_stop()
         return self.stop
 
-    def poll(self) -> bool:
-        """Whether the target runs, taking in a stop reply if one arrived. Does not disturb the target."""
-        while self.running and self._fill(0.0):
+    def poll(self, seconds: float = 0.0) -> bool:
+        """Whether the target still runs, looking for a stop reply for `seconds`, without disturbing it."""
+        until = time.monotonic() + seconds
+        while self.running and self._fill(max(0.0, until - time.monotonic())):
             self._take_stop()
         return self.running
 

@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ def needs_emulator() -> None:
         pytest.skip(f"not installed: {', '.join(missing)}")
 
 
-def qemu_target(core: str = "cortex-m7", machine: str | None = None) -> Target:
+def make_target(core: str = "cortex-m7", machine: str | None = None) -> Target:
     return Target(
         name=f"test-{core}",
         title=core,
@@ -46,21 +46,35 @@ def qemu_target(core: str = "cortex-m7", machine: str | None = None) -> Target:
     )
 
 
-def build_firmware(core: str, folder: Path) -> Path:
+def build(core: str, folder: Path) -> Path:
     elf = folder / f"{core}.elf"
     flags = CORES[core][1].split()
     subprocess.run(
-        ["arm-none-eabi-gcc", *flags, "-mthumb", "-O1", "-Wall", "-Wextra", "-Werror", "-ffreestanding"]
-        + ["-nostdlib", "-T", str(SOURCES / "firmware.ld"), str(SOURCES / "firmware.c"), "-o", str(elf)],
+        [
+            *("arm-none-eabi-gcc", *flags, "-mthumb", "-O1", "-Wall", "-Wextra", "-Werror", "-ffreestanding"),
+            *("-nostdlib", "-T", str(SOURCES / "firmware.ld"), str(SOURCES / "firmware.c"), "-o", str(elf)),
+        ],
         check=True,
         timeout=60,
     )
     return elf
 
 
+@pytest.fixture
+def qemu_target() -> Callable[..., Target]:
+    """`qemu_target(core, machine=None)` makes a target description."""
+    return make_target
+
+
+@pytest.fixture
+def build_firmware(needs_emulator: None) -> Callable[[str, Path], Path]:
+    """`build_firmware(core, folder)` returns the ELF file."""
+    return build
+
+
 @pytest.fixture(scope="session")
 def firmware(needs_emulator: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_firmware("cortex-m7", tmp_path_factory.mktemp("firmware"))
+    return build("cortex-m7", tmp_path_factory.mktemp("firmware"))
 
 
 @pytest.fixture
@@ -70,7 +84,7 @@ def soon() -> Deadline:
 
 @pytest.fixture
 def device(needs_emulator: None, soon: Deadline) -> Iterator[QemuDevice]:
-    with QemuDevice(qemu_target(), soon) as opened:
+    with QemuDevice(make_target(), soon) as opened:
         yield opened
 
 

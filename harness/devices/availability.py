@@ -1,0 +1,64 @@
+"""What a target needs on this machine, what of it is installed, and how to get the rest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.targets import Target
+
+_PACKAGES = {
+    "qemu-system-arm": ("qemu-system-arm",),
+    "arm-none-eabi-gcc": ("gcc-arm-none-eabi", "libnewlib-arm-none-eabi"),
+    "gcc": ("gcc", "libc6-dev"),
+    "clang": ("clang",),
+}
+"""Debian and Ubuntu packages by program."""
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A program a target needs. `path` is None when it is not installed; `optional` when another serves."""
+
+    program: str
+    purpose: str
+    path: str | None
+    packages: tuple[str, ...]
+    optional: bool = False
+
+    @property
+    def hint(self) -> str:
+        """How to get it, in one line."""
+        if not self.packages:
+            return f"install {self.program} and put it on PATH"
+        return f"apt install {' '.join(self.packages)}"
+
+
+@dataclass(frozen=True)
+class Availability:
+    """All requirements of a target."""
+
+    target: str
+    requirements: tuple[Requirement, ...]
+
+    @property
+    def missing(self) -> tuple[Requirement, ...]:
+        """What must be installed before the target can be used."""
+        return tuple(r for r in self.requirements if r.path is None and not r.optional)
+
+    @property
+    def usable(self) -> bool:
+        return not self.missing
+
+
+def availability(target: Target, which: Callable[[str], str | None] = shutil.which) -> Availability:
+    """Look for a target's emulator and compilers; the first compiler is required, the others optional."""
+    requirements = [
+        Requirement(compiler, "compiler", which(compiler), _PACKAGES.get(compiler, ()), optional=index > 0)
+        for index, compiler in enumerate(target.toolchain.compilers)
+    ]
+    if target.driver == "qemu":
+        program = "qemu-system-arm"
+        requirements.insert(0, Requirement(program, "emulator", which(program), _PACKAGES[program]))
+    return Availability(target.name, tuple(requirements))

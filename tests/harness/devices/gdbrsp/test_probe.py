@@ -1,0 +1,232 @@
+"""pyOCD's own CortexM on top of a real QEMU."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pyocd.core.exceptions import CoreRegisterAccessError, TransferFaultError
+from pyocd.core.target import Target as PyocdTarget
+
+from harness.deadline import Deadline
+from harness.devices.elf import read_image
+from harness.devices.process import ChildProcess
+from harness.devices.qemu import QemuDevice
+from harness.targets import Target
+
+pytestmark = pytest.mark.emulator
+
+State, HaltReason = PyocdTarget.State, PyocdTarget.HaltReason
+
+
+def until_halted(device: QemuDevice) -> None:
+    deadline = Deadline.after(10)
+    while not device.core.is_halted():
+        deadline.check("waiting for the core to halt")
+        time.sleep(0.001)
+
+
+def word(device: QemuDevice, address: int) -> int:
+    return int.from_bytes(device.read(address, 4), "little")
+
+
+def until_counting(device: QemuDevice, counter: int) -> None:
+    """Start-up code clears RAM, so nothing written before this would last."""
+    deadline = Deadline.after(10)
+    while word(device, counter) == 0:
+        deadline.check("waiting for the firmware to count")
+
+
+@pytest.mark.parametrize(
+    ("core", "name"),
+    [
+        ("cortex-m7", "Cortex-M7"),
+        ("cortex-m4", "Cortex-M4"),
+        ("cortex-m3", "Cortex-M3"),
+        ("cortex-m33", "Cortex-M33"),
+        ("cortex-m55", "Cortex-M55"),
+    ],
+)
+def test_cores_are_identified(
+    needs_emulator: None, qemu_target: Callable[..., Target], core: str, name: str
+) -> None:
+    with QemuDevice(qemu_target(core), Deadline.after(20)) as device:
+        assert device.core.name == name
+        assert device.core.has_fpu == (core != "cortex-m3")
+        assert len(device.core.fpb.hw_breakpoints) == 8
+        assert device.core.dwt.watchpoint_count == 4
+        assert device.core.is_halted()
+
+
+@pytest.mark.parametrize("core", ["cortex-m7", "cortex-m4", "cortex-m3"])
+def test_firmware_runs_steps_and_resets(
+    build_firmware: Callable[[str, Path], Path],
+    qemu_target: Callable[..., Target],
+    core: str,
+    tmp_path: Path,
+    soon: Deadline,
+) -> None:
+    elf = build_firmware(core, tmp_path)
+    symbols = read_image(elf).symbols
+    with QemuDevice(qemu_target(core), soon) as device:
+        device.load(elf, soon)
+        assert device.core.read_core_register("pc") == symbols["reset"].address
+        device.core.step()
+        assert device.core.read_core_register("pc") == symbols["start"].address
+        assert device.core.get_halt_reason() == HaltReason.DEBUG
+        device.resume(soon)
+        until_counting(device, symbols["counter"].address)
+        assert word(device, symbols["initialised"].address) == 0x12345678
+
+
+def test_twenty_resets_each_stop_at_the_reset_handler(loaded: QemuDevice, firmware: Path) -> None:
+    symbols = read_image(firmware).symbols
+    for _ in range(20):
+        loaded.core.resume()
+        loaded.core.reset_and_halt()
+        assert loaded.core.is_halted()
+        assert loaded.core.read_core_register("pc") == symbols["reset"].address
+    loaded.core.reset()
+    assert loaded.core.get_state() == State.RUNNING
+
+
+def test_breakpoint_stops_each_time_and_can_be_removed(loaded: QemuDevice, firmware: Path) -> None:
+    symbols = read_image(firmware).symbols
+    assert loaded.core.set_breakpoint(symbols["tick"].address)
+    counts = []
+    for _ in range(5):
+        loaded.core.resume()
+        until_halted(loaded)
+        assert loaded.core.read_core_register("pc") == symbols["tick"].address
+        assert loaded.core.get_halt_reason() == HaltReason.BREAKPOINT
+        counts.append(word(loaded, symbols["counter"].address))
+    assert counts == list(range(counts[0], counts[0] + 5))
+    loaded.core.remove_breakpoint(symbols["tick"].address)
+    loaded.core.resume()
+    assert loaded.core.get_state() == State.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (PyocdTarget.WatchpointType.WRITE, HaltReason.WATCHPOINT),
+        (PyocdTarget.WatchpointType.READ, HaltReason.WATCHPOINT),
+        (PyocdTarget.WatchpointType.READ_WRITE, HaltReason.WATCHPOINT),
+    ],
+)
+def test_watchpoint_stops_at_the_access(
+    loaded: QemuDevice, firmware: Path, kind: object, expected: object, soon: Deadline
+) -> None:
+    symbols = read_image(firmware).symbols
+    watched = symbols["watched"].address
+    loaded.core.set_watchpoint(watched, 4, kind)
+    loaded.core.resume()
+    until_counting(loaded, symbols["counter"].address)
+    loaded.write(symbols["command"].address, b"\1\0\0\0")
+    until_halted(loaded)
+    assert loaded.core.get_halt_reason() == expected
+    loaded.core.remove_watchpoint(watched, 4, kind)
+    loaded.core.resume()
+    while word(loaded, watched) == 0:
+        soon.check("waiting for the write that was watched")
+    assert loaded.core.get_state() == State.RUNNING
+
+
+def test_floating_point_registers(loaded: QemuDevice, firmware: Path) -> None:
+    symbols = read_image(firmware).symbols
+    loaded.core.set_breakpoint(symbols["tick"].address)
+    loaded.core.resume()
+    until_halted(loaded)
+    assert loaded.core.read_core_register("s3") == 2.5
+    loaded.core.write_core_register("s2", -1.25)
+    assert loaded.core.read_core_register("s2") == -1.25
+    assert loaded.core.read_core_register("s3") == 2.5
+    loaded.core.write_core_register("r7", 0xDEADBEEF)
+    assert loaded.core.read_core_register("r7") == 0xDEADBEEF
+
+
+def test_a_register_the_server_does_not_give_is_an_error_not_a_zero(loaded: QemuDevice) -> None:
+    with pytest.raises(CoreRegisterAccessError, match="psp"):
+        loaded.core.read_core_register("psp")
+
+
+def test_faults_of_reads_writes_and_the_system_space(loaded: QemuDevice) -> None:
+    for action in (
+        lambda: loaded.core.read32(0x61000000),
+        lambda: loaded.core.write32(0x61000000, 1),
+        lambda: loaded.core.read_memory_block8(0x60FFFFF0, 32),
+        lambda: loaded.core.write32(0xE000ED88, 0),
+    ):
+        with pytest.raises(TransferFaultError):
+            action()
+    assert loaded.core.read32(0xE000ED00) >> 4 & 0xFFF == 0xC27
+    assert loaded.core.is_halted()
+
+
+@pytest.mark.parametrize("size", [1, 3, 4096, 300_001])
+def test_bulk_write_reads_back_at_odd_addresses(loaded: QemuDevice, size: int) -> None:
+    data = bytes((7 * index + index // 251) & 0xFF for index in range(size))
+    loaded.write(0x20100001, data)
+    assert loaded.read(0x20100001, size) == data
+    assert loaded.read(0x20100000, 1) == b"\0"
+    assert loaded.read(0x20100001 + size, 1) == b"\0"
+
+
+def test_both_import_orders_find_the_plugin() -> None:
+    check = "from pyocd.probe.aggregator import PROBE_CLASSES; assert 'gdbrsp' in PROBE_CLASSES"
+    for first in ("pyocd", "harness.devices.gdbrsp.plugin", "harness.devices.gdbrsp.probe"):
+        subprocess.run([sys.executable, "-c", f"import {first}; {check}"], check=True, timeout=60)
+
+
+def pyocd_cmd(address: str, *commands: str) -> subprocess.CompletedProcess[str]:
+    arguments = [item for command in commands for item in ("-c", command)]
+    return subprocess.run(
+        [sys.executable, "-m", "pyocd", "cmd", "-u", f"gdbrsp:{address}", "-t", "cortex_m", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("family", ["tcp", "unix"])
+def test_pyocd_from_the_command_line(
+    needs_emulator: None, firmware: Path, tmp_path: Path, family: str
+) -> None:
+    if family == "tcp":
+        listener = socket.create_server(("127.0.0.1", 0))
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    else:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(os.fspath(tmp_path / "gdb"))
+        listener.listen()
+        address = f"unix:{tmp_path / 'gdb'}"
+    with listener:
+        qemu = ChildProcess(
+            [
+                *("qemu-system-arm", "-machine", "mps2-an500", "-nodefaults", "-display", "none"),
+                *("-chardev", f"socket,id=g,fd={listener.fileno()},server=on,wait=off", "-gdb", "chardev:g"),
+                *("-S", "-kernel", str(firmware)),
+            ],
+            pass_fds=(listener.fileno(),),
+        )
+    try:
+        for _ in range(2):  # the second session finds the server as the first
+            shown = pyocd_cmd(address, "write32 0x20020000 0xcafe0001", "read32 0x20020000 16", "reg pc")
+            assert "cafe0001" in shown.stdout, shown.stdout + shown.stderr
+            assert "pc = 0x000000" in shown.stdout
+            assert shown.returncode == 0
+    finally:
+        qemu.end()
+    gone = pyocd_cmd(address, "read32 0x20020000 16")
+    assert gone.returncode != 0
+    assert "no GDB server at gdbrsp:" in gone.stdout + gone.stderr
+
+
+def test_an_address_that_is_none_is_refused_with_the_forms_there_are() -> None:
+    shown = pyocd_cmd("nowhere", "read32 0 4")
+    assert shown.returncode != 0
+    assert "write gdbrsp:HOST:PORT" in shown.stdout + shown.stderr
