@@ -15,6 +15,7 @@ from reports.numbers import THIN
 
 Figure = dict[str, Any]
 
+NO_COLOR = "rgba(0,0,0,0)"
 METHOD_COLORS = 8
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "triangle-down")
 
@@ -69,8 +70,8 @@ def layout(x_title: str, y_title: str, **more: Any) -> Figure:
     """The common layout; `more` is merged on top (axes by key)."""
     base: Figure = {
         "autosize": True,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
+        "paper_bgcolor": NO_COLOR,
+        "plot_bgcolor": NO_COLOR,
         "separators": f".{THIN}",
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "var(--ink)"},
         "margin": {"l": 64, "r": 12, "t": 28, "b": 48},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.results.comparison import Comparison
 from harness.results.document import MemoryPlan, PlannedBuffer
-from reports.charts.chart import Chart, Choice, Figure, TextTable, label, layout
+from reports.charts.chart import NO_COLOR, Chart, Choice, Figure, TextTable, label, layout
 from reports.numbers import count, plural
 
 WHAT = {
@@ -114,7 +114,7 @@ def _layout(plan: MemoryPlan, peak: int) -> Figure:
         "arena offset, bytes",
         barmode="overlay",
         bargap=0,
-        xaxis={"range": [0, len(plan.operators)], "showgrid": False, "tickformat": ",d"},
+        xaxis={"range": [0, len(plan.operators)], "gridcolor": NO_COLOR, "tickformat": ",d"},
         yaxis={"range": [0, plan.arena_bytes * 1.02], "tickformat": ",d"},
         shapes=edges,
         annotations=notes,

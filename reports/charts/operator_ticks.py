@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from harness.results.comparison import Cell, Comparison
 from harness.results.document import PlannedOperator, RunDocument
-from reports.charts.chart import Chart, Choice, Figure, TextTable, label, layout
+from reports.charts.chart import NO_COLOR, Chart, Choice, Figure, TextTable, label, layout
 from reports.numbers import count, percent
 
 PHASES = ("forward", "backward", "update", "not in the plan")
@@ -61,7 +61,7 @@ def _choice(run: RunDocument) -> Choice:
             unit,
             barmode="overlay",
             bargap=0.1,
-            xaxis={"showgrid": False, "tickformat": ",d", "range": [0, len(run.operator_ticks) + 1]},
+            xaxis={"gridcolor": NO_COLOR, "tickformat": ",d", "range": [0, len(run.operator_ticks) + 1]},
             yaxis={"tickformat": ",~s", "rangemode": "tozero"},
         ),
     }

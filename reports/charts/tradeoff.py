@@ -85,7 +85,7 @@ def _layout(sizes: list[float], budget: tuple[str, int] | None) -> Figure:
     shown = [*sizes, budget[1] / KB] if budget else sizes
     low, high = min(shown), max(shown)
     wide = high > 4 * low
-    x_axis: Figure = {"showgrid": True}
+    x_axis: Figure = {}
     if wide:
         x_axis |= {
             "type": "log",
