@@ -112,7 +112,7 @@ def at_rate(method: Method, rate: float) -> Method:
 def choose_rates(
     methods: Sequence[Method], rates: Sequence[float], selected: Sequence[RunDocument]
 ) -> dict[str, tuple[float, float]]:
-    """By method: (rate, mean validation accuracy) of the best rate. A rate at which training diverged is out."""
+    """By method: (rate, mean validation accuracy) of the best rate. Rates at which training diverged are out."""
     chosen: dict[str, tuple[float, float]] = {}
     for method in methods:
         scores: dict[float, float] = {}
@@ -179,6 +179,7 @@ def _selection(study: Study) -> Request:
         methods=tuple(at_rate(method, rate) for method in study.request.methods for rate in study.rates),
         seeds=study.selection_seeds,
         split="selection",
+        latency=False,
         out=study.request.out / SELECTION_FOLDER,
     )
 
@@ -191,6 +192,7 @@ def _final(study: Study, chosen: Mapping[str, tuple[float, float]]) -> Request:
         ),
         seeds=study.final_seeds,
         split="final",
+        latency=False,
         out=study.request.out / FINAL_FOLDER,
     )
 

@@ -134,6 +134,7 @@ def make_document(
         else make_sram(firmware, subject.trainer, target, measured.touched),
         step_ticks=_series(measured.step_ticks, target),
         predict_ticks=_series(measured.predict_ticks, target),
+        operator_ticks=measured.operator_ticks,
         digests=measured.digests,
         accuracy=measured.accuracy,
         warnings=tuple(warnings),

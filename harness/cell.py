@@ -21,7 +21,7 @@ from harness.measure.accuracy import (
     train_steps,
 )
 from harness.measure.sram import Area, Symbol, Touched
-from harness.results.document import Accuracy, Digests
+from harness.results.document import Accuracy, Digests, OperatorTicks
 from harness.session import Session
 
 Progress = Callable[[int, int], None]
@@ -76,6 +76,7 @@ class Measurement:
     touched: Touched | None
     accuracy: Accuracy | None
     warnings: tuple[str, ...]
+    operator_ticks: tuple[OperatorTicks, ...] = ()
 
 
 def planned_calls(task: Task, samples: Samples) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Literal
 
 from fixtures.datasets import load_dataset
@@ -14,19 +16,23 @@ from harness.assemble import Inputs, Subject, make_document, make_provenance
 from harness.build import Firmware, build_firmware
 from harness.cell import Paint, Samples, Task, measure_cell
 from harness.deadline import Deadline
+from harness.devices.elf import symbol_address
 from harness.devices.factory import open_device
 from harness.errors import BuildError, HarnessError, MeasurementError
 from harness.measure import sram
+from harness.measure.accuracy import plan_training, train_steps
+from harness.measure.profile import PROFILE_DEFINES, PROFILE_SYMBOL, operator_ticks, read_marks
 from harness.measure.sram import Area, Span
 from harness.prepare import Trainer, compile_method
 from harness.provenance import package_versions
-from harness.results.document import RunDocument
+from harness.results.document import OperatorTicks, RunDocument
 from harness.session import Session
 from harness.suite import Method
 from harness.targets import Target, load_target
 from harness.workers import Report
 
 LOAD_SECONDS = 60.0
+PROFILED_STEPS = 5
 
 Split = Literal["final", "selection"]
 """final: train on the training and validation parts, test on the test part. selection: train on the training
@@ -39,6 +45,8 @@ class Prepared:
 
     trainer: Trainer
     firmware: dict[str, Firmware]
+    profiled: dict[str, Firmware]
+    """The same with a clock reading at every operator; by target too."""
     refused: dict[str, HarnessError]
 
 
@@ -48,30 +56,36 @@ def prepare_method(
     rounding: str,
     targets: tuple[str, ...],
     sram_budget: int | None,
+    profile: bool,
     folder: Path,
     report: Report,
 ) -> Prepared:
-    """Compile `method` and build it for each of `targets`, in `folder`. Raises EngineError's kinds."""
-    report(0, 1 + len(targets))
+    """Compile `method` and build it for each of `targets`, in `folder`. Raises EngineError's kinds.
+
+    `profile`: make the profiling builds too.
+    """
+    total = 1 + 2 * len(targets)
+    report(0, total)
     trainer = compile_method(
         inputs.backbone, method, classes=len(inputs.class_names), rounding=rounding, folder=folder / "trainer"
     )
     firmware: dict[str, Firmware] = {}
+    profiled: dict[str, Firmware] = {}
     refused: dict[str, HarnessError] = {}
     for number, name in enumerate(targets):
-        report(1 + number, 1 + len(targets))
         target = load_target(name)
+        budget = sram_budget if target.regions else None
+        build = partial(build_firmware, trainer.folder, target, sram_budget=budget)
         try:
             check_memory(trainer, target)
-            firmware[name] = build_firmware(
-                trainer.folder,
-                target,
-                folder / name,
-                sram_budget=sram_budget if target.regions else None,
-            )
+            report(1 + 2 * number, total)
+            firmware[name] = build(folder / name)
+            report(2 + 2 * number, total)
+            if profile:
+                profiled[name] = build(folder / f"{name}-profile", defines=PROFILE_DEFINES)
         except (BuildError, NoRoomError) as error:
             refused[name] = error
-    return Prepared(trainer, firmware, refused)
+    return Prepared(trainer, firmware, profiled, refused)
 
 
 class NoRoomError(HarnessError):
@@ -98,6 +112,8 @@ class CellJob:
     split: Split
     trainer: Trainer
     firmware: Firmware
+    profiled: Firmware | None
+    """None: ticks per operator are not wanted."""
     task: Task
     step_seconds: float
     inputs_digest: str
@@ -115,6 +131,9 @@ def run_cell(job: CellJob, report: Report) -> RunDocument:
         measured = measure_cell(device, session, samples, job.task, paint, report)
         _check_identity(session, job.trainer)
         versions = {**package_versions(), **device.versions}
+    if job.profiled is not None:
+        operators = profile_cell(job.profiled, job, target, samples)
+        measured = replace(measured, operator_ticks=operators)
     provenance = make_provenance(
         job.inputs, started, time.monotonic() - clock, versions, job.firmware, job.trainer.plan_digest
     )
@@ -136,6 +155,29 @@ def load_samples(specification: str, split: Split) -> Samples:
         class_names=dataset.class_names,
         train=(*train, *validation) if final else train,
         test=test if final else validation,
+    )
+
+
+def profile_cell(
+    firmware: Firmware, job: CellJob, target: Target, samples: Samples
+) -> tuple[OperatorTicks, ...]:
+    """Median ticks of each operator over a few steps, from the profiling build."""
+    names = [operator.name for operator in job.trainer.plan.operators]
+    address = symbol_address(firmware.elf, PROFILE_SYMBOL)
+    steps = plan_training(job.task.course, samples.train, job.task.seed)[:PROFILED_STEPS]
+    with open_device(target, Deadline.after(LOAD_SECONDS)) as device:
+        device.load(firmware.elf, Deadline.after(LOAD_SECONDS))
+        session = Session(device, step_seconds=job.step_seconds)
+        info = session.start()
+        session.reset(job.task.seed)
+        series: list[tuple[OperatorTicks, ...]] = []
+        for step in steps:
+            train_steps(session, samples.images, samples.labels, [step])
+            marks = read_marks(device.memory, address, len(names))
+            series.append(operator_ticks(names, marks, info.ticks_per_count))
+    return tuple(
+        OperatorTicks(operator=name, ticks=int(median(run[index].ticks for run in series)))
+        for index, name in enumerate(names)
     )
 
 

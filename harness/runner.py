@@ -50,11 +50,8 @@ class Request:
     parallel: int
     step_seconds: float
     split: Split = "final"
-
-    @property
-    def measured_seed(self) -> int:
-        """Latency and SRAM are measured with one seed; the other seeds give their digests."""
-        return self.seeds[0]
+    latency: bool = True
+    """Whether the first seed is timed and its SRAM measured; the other seeds give digests and accuracy."""
 
 
 class Watcher(Protocol):
@@ -154,9 +151,13 @@ def _key(request: Request, cell: Cell) -> str:
     return request.suite.firmware_key(_method(request, cell))
 
 
+def _is_measured(request: Request, cell: Cell) -> bool:
+    return request.latency and cell.seed == request.seeds[0]
+
+
 def _task(request: Request, cell: Cell) -> Task:
     suite = request.suite
-    measured = cell.seed == request.measured_seed
+    measured = _is_measured(request, cell)
     reference = cell.target == suite.reference
     steps = suite.device_steps if measured or reference else suite.digest_steps
     return Task(
@@ -183,7 +184,14 @@ def _prepare(request: Request, wanted: Sequence[Cell], watcher: Watcher) -> dict
             rounding = method.rounding or request.suite.rounding
             folder = request.out / BUILD_FOLDER / _folder_name(key)
             call = partial(
-                prepare_method, request.inputs, method, rounding, targets, request.sram_budget, folder
+                prepare_method,
+                request.inputs,
+                method,
+                rounding,
+                targets,
+                request.sram_budget,
+                request.latency,
+                folder,
             )
             jobs[key] = Job(key, call)
     prepared = {}
@@ -224,6 +232,7 @@ def _run_cells(
             split=request.split,
             trainer=subject.trainer,
             firmware=ready.firmware[cell.target],
+            profiled=ready.profiled[cell.target] if _is_measured(request, cell) else None,
             task=_task(request, cell),
             step_seconds=request.step_seconds,
             inputs_digest=digests[cell],

@@ -34,6 +34,8 @@ class Method(Strict):
     learning_rate: float = Field(gt=0)
     epochs: int | None = Field(default=None, ge=1)
     """After the warm-up; None: the suite's."""
+    fits_budget: bool = True
+    """Whether it is expected to fit the SRAM budget of the part a target stands for."""
     rounding: Literal["nearest", "stochastic", "extended"] | None = None
     """Of weight updates; None: the suite's."""
 

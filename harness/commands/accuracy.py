@@ -45,10 +45,10 @@ def accuracy(
     jobs: JobsOption = None,
     step_timeout: StepTimeoutOption = None,
 ) -> None:
-    """Measure held-out accuracy by method: batch 1, on the host, at a learning rate chosen on a validation part.
+    """Measure held-out accuracy by method, at batch 1, on the host.
 
-    Prints a table with 95 % intervals over seeds and test images, and each method's paired difference to last-layer;
-    writes accuracy.json and accuracy.csv to --out.
+    Each method's learning rate is chosen on a validation part. Prints a table with 95 % intervals over seeds
+    and test images and the paired difference to last-layer; writes accuracy.json and accuracy.csv to --out.
     """
     from harness import accuracy_study as study_module
     from harness.accuracy_tables import print_rows, write_rows

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from harness.results.document import RunDocument
 
 
+WIDTH = 132
+"""Where stdout is no terminal; nothing wraps then."""
+
+
 def print_verdict(documents: Sequence[RunDocument]) -> None:
     """Print one row for each method and target."""
     from harness.results.comparison import accuracies, compare
@@ -45,7 +49,8 @@ def print_verdict(documents: Sequence[RunDocument]) -> None:
                 if accuracy
                 else "",
             )
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table, width=None if console.is_terminal else WIDTH)
 
 
 def _reason(cell: Cell) -> str:
