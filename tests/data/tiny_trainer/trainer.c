@@ -2,6 +2,7 @@
  * an 8x8 picture, in float32. The tests drive it; nothing generated it.
  *
  * Macros cause the faults the tests need: TINY_ABI (version it claims), TINY_ARENA (extra arena bytes), TINY_CLASSES,
+ * TINY_POKE (a training step writes to the address that the first input bytes give), TINY_SPIN (turns of an empty loop in a training step),
  * TINY_LOSS (value returned instead of the loss), TINY_CRASH (in a training step: 1 stack overflow, 2 write to
  * address 0, 3 endless loop, 4 undefined instruction, 5 read beyond an array).
  */
@@ -17,6 +18,9 @@
 #endif
 #ifndef TINY_CLASSES
 #define TINY_CLASSES 3
+#endif
+#ifndef TINY_SPIN
+#define TINY_SPIN 0
 #endif
 #ifndef TINY_CRASH
 #define TINY_CRASH 0
@@ -119,6 +123,14 @@ static void crash(void) {
 /* Returns 1 - p(label), not the cross-entropy: a logarithm would need libm. */
 float trainer_train_step(uint32_t label) {
   crash();
+#ifdef TINY_POKE
+  uintptr_t address = 0;
+  memcpy(&address, trainer_arena.input, sizeof address);
+  *(volatile uint32_t *)address = 1;
+#endif
+#if TINY_SPIN && defined(__arm__)
+  __asm volatile("mov r0, %0\n1: subs r0, r0, #1\n bne 1b" ::"r"(TINY_SPIN) : "r0", "cc");
+#endif
   trainer_predict();
   float largest = logits[0], total = 0.0f;
   for (int c = 1; c < TINY_CLASSES; c++) largest = logits[c] > largest ? logits[c] : largest;
@@ -132,6 +144,7 @@ float trainer_train_step(uint32_t label) {
     trainer_state.bias[c] -= step;
   }
   memset(trainer_arena.input, 0, INPUT_BYTES); /* a trainer may overwrite its input */
+  trainer_arena.more[TINY_ARENA + 3] = 1;      /* the whole arena is used, to its last byte */
 #ifdef TINY_LOSS
   loss = TINY_LOSS;
 #endif
