@@ -36,6 +36,8 @@ COMMON_FLAGS = (
     *("-std=c99", "-g", "-Wall", "-Wextra"),
     # Bit-exact floating point everywhere; without errno the compiler may use the square root instruction.
     *("-ffp-contract=off", "-fno-fast-math", "-fno-math-errno"),
+    # The arena is an array of bytes that holds floats and integers in turn.
+    "-fno-strict-aliasing",
     *("-ffunction-sections", "-fdata-sections", "-fno-common", "-fno-stack-protector"),
 )
 SANITIZER_FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
