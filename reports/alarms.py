@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from markupsafe import Markup
 
 from harness.results.comparison import Comparison, DigestCheck, digest_checks
-from harness.results.doubts import doubts
+from harness.results.document import RunDocument
+from harness.results.doubts import cautions, contradictions
 from reports.numbers import plural
 from reports.sentences import Finding, joined, name
+
+SHOWN = 3
+"""Runs named beside one sentence; of more, their number."""
 
 
 def alarms(comparison: Comparison) -> tuple[Finding, ...]:
     """Findings to be read before any figure; and, not an alarm, that the state digests agree."""
-    return (*_digest_findings(comparison), *_unbacked(comparison), *_doubt_findings(comparison))
+    return (
+        *_digest_findings(comparison),
+        *_unbacked(comparison),
+        *_by_sentence(comparison, "Contradiction", contradictions, alarm=True),
+    )
+
+
+def caution_findings(comparison: Comparison) -> tuple[Finding, ...]:
+    """Warnings of the runs, and what weakens their figures without being wrong."""
+    return tuple(_by_sentence(comparison, "Caution", cautions, alarm=False))
 
 
 def _digest_findings(comparison: Comparison) -> Iterator[Finding]:
@@ -71,16 +84,18 @@ def _unbacked(comparison: Comparison) -> Iterator[Finding]:
             )
 
 
-def _doubt_findings(comparison: Comparison) -> Iterator[Finding]:
+def _by_sentence(
+    comparison: Comparison, heading: str, said: Callable[[RunDocument], tuple[str, ...]], *, alarm: bool
+) -> Iterator[Finding]:
+    """One finding a sentence, naming the runs it is true of."""
     runs: dict[str, list[str]] = {}
     for run in comparison.documents:
-        for sentence in doubts(run):
+        for sentence in said(run):
             runs.setdefault(sentence, []).append(f"{run.method} on {run.target}, seed {run.seed}")
+    done = sum(run.status == "done" for run in comparison.documents)
     for sentence, where in runs.items():
-        everywhere = len(where) == len([run for run in comparison.documents if run.status == "done"])
-        shown = ["all runs"] if everywhere and len(where) > 1 else where[:3]
-        more = f" and {len(where) - 3} more" if not everywhere and len(where) > 3 else ""
-        text = Markup("{}: {}{}.").format(
-            joined([name(part) for part in shown], "; "), sentence.rstrip("."), more
-        )
-        yield Finding("Doubtful", text, alarm=True)
+        everywhere = len(where) == done > 1
+        shown = ["all runs"] if everywhere else where[:SHOWN]
+        more = f" and {len(where) - SHOWN} more" if not everywhere and len(where) > SHOWN else ""
+        names = joined([name(part) for part in shown], "; ")
+        yield Finding(heading, Markup("{}{}: {}.").format(names, more, sentence.rstrip(".")), alarm)

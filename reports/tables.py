@@ -83,7 +83,8 @@ def comparison_blocks(comparison: Comparison) -> tuple[Block, ...]:
     for target in comparison.targets:
         cells = [comparison.cell(method, target) for method in comparison.methods]
         some = next(cell.runs[0] for cell in cells if cell.runs)
-        title = f"{some.target_title}, {some.core}"
+        known = some.core.casefold() in some.target_title.casefold()
+        title = some.target_title if known else f"{some.target_title}, {some.core}"
         blocks.append(Block(target, title, tuple(_row(comparison, cell) for cell in cells)))
     return tuple(blocks)
 
@@ -178,7 +179,7 @@ def _accuracy(cell: Cell, interval: Interval | None) -> Value:
 def _peak(run: RunDocument | None) -> tuple[Value, Value]:
     """Peak SRAM, and whether it fits the budget."""
     if run is None or run.sram is None:
-        return Value(), Value()
+        return Value(note="not measured"), Value()
     sram = run.sram
     return Value(count(sram.peak), f"{kilobytes(sram.peak)} · {sram.kind}"), _budget(sram)
 

@@ -15,7 +15,7 @@ from harness.results.comparison import (
     training_effect,
 )
 from harness.results.statistics import Difference
-from reports.alarms import alarms
+from reports.alarms import alarms, caution_findings
 from reports.numbers import THIN, count, kilobytes, percent, percent_range, plural, points, points_range
 from reports.sentences import LEVEL, Finding, joined, name
 
@@ -52,6 +52,7 @@ def findings(comparison: Comparison) -> tuple[Finding, ...]:
         *_budget_findings(comparison),
         *_missing(comparison),
         *_one_seed(comparison),
+        *caution_findings(comparison),
     ]
     return tuple(sorted(found, key=lambda finding: not finding.alarm))
 

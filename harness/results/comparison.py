@@ -178,12 +178,14 @@ def by_trainer(comparison: Comparison) -> dict[str, dict[str, Cell]]:
 
 
 def digest_checks(comparison: Comparison) -> tuple[DigestCheck, ...]:
-    """Every (method, seed, steps) whose state digest at least two targets report, in that order."""
+    """Every (method, seed, steps) whose state digest at least two targets report, in that order.
+
+    Runs that failed count too: a state that differs may be why they did.
+    """
     found: dict[tuple[str, int, int], list[tuple[str, str]]] = {}
     for run in comparison.documents:
-        if run.status == "done":
-            for digest in run.digests:
-                found.setdefault((run.method, run.seed, digest.steps), []).append((run.target, digest.state))
+        for digest in run.digests:
+            found.setdefault((run.method, run.seed, digest.steps), []).append((run.target, digest.state))
     return tuple(
         DigestCheck(*key, tuple(sorted(states)))
         for key, states in sorted(found.items())

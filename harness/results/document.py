@@ -1,6 +1,7 @@
-"""The run document: one suite on one target with one method and one seed, with every raw figure and its origin.
+"""The run document: one suite on one target with one method and one seed, every raw figure and its origin.
 
-The report and the figures CSV are rendered from run documents alone. Sizes are bytes, ticks are in `TickSeries.unit`.
+The report and the figures CSV are rendered from run documents alone. Sizes are bytes, ticks are in
+`TickSeries.unit`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 SCHEMA_VERSION = 1
 
 Kind = Literal["measured", "simulated", "analytic", "published"]
-"""measured: read from a device. simulated: read from an emulator (instructions). analytic: computed from the plan."""
+"""measured: read from a device. simulated: read from an emulator (instructions). analytic: from the plan."""
 
 
 class Document(BaseModel):
@@ -128,7 +129,7 @@ class OperatorTicks(Document):
 
 
 class Accuracy(Document):
-    """Held-out top-1. `correct_*` are per test image, in dataset order, so that methods can be compared paired."""
+    """Held-out top-1. Predictions are per test image, in dataset order, so that methods compare paired."""
 
     test_labels: tuple[int, ...]
     predicted_before: tuple[int, ...]

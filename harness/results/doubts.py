@@ -10,15 +10,14 @@ from harness.results.document import RunDocument, Sram, TickSeries
 MINIMUM_TICK_SAMPLES = 30
 
 
-def doubts(run: RunDocument) -> tuple[str, ...]:
-    """Sentences, without the name of the run, its own warnings first; empty where nothing is doubtful."""
-    return (
-        *run.warnings,
-        *_sram_doubts(run),
-        *_tick_doubts(run),
-        *_training_doubts(run),
-        *_source_doubts(run),
-    )
+def contradictions(run: RunDocument) -> tuple[str, ...]:
+    """What cannot all be true: no figure of this run is to be relied on. Sentences without the run's name."""
+    return tuple(_sram_doubts(run))
+
+
+def cautions(run: RunDocument) -> tuple[str, ...]:
+    """What weakens figures of this run, its own warnings first. Sentences without the run's name."""
+    return (*run.warnings, *_tick_doubts(run), *_training_doubts(run), *_source_doubts(run))
 
 
 def _sram_doubts(run: RunDocument) -> Iterator[str]:

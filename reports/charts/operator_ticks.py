@@ -28,9 +28,9 @@ def operator_ticks_chart(comparison: Comparison, first: str) -> Chart:
     )
     start = next((index for index, run in enumerate(runs) if run.method == first), 0)
     absent = (
-        "No run counted ticks operator by operator. That takes a profiling build, which reads "
-        "the tick source around each operator and is therefore a build of its own: these figures never come "
-        "from the runs that are timed."
+        "No run counted ticks operator by operator. That takes a profiling build, which reads the tick "
+        "source around each operator; `trainbench run` makes one for the first seed of each method and "
+        "target."
     )
     selector = "Method and target" if several else "Method"
     return Chart("operator-ticks", selector, choices, absent, 400, start)

@@ -104,12 +104,27 @@ def test_an_accuracy_nobody_vouches_for(factory: ModuleType) -> None:
     assert [finding.heading for finding in found if finding.alarm] == ["Accuracy not shown for this target"]
 
 
-def test_doubts_are_alarms_and_name_their_runs(factory: ModuleType) -> None:
+def test_contradictions_are_alarms_and_name_their_runs(factory: ModuleType) -> None:
     run = factory.document("full", "host", 0)
     assert run.sram is not None
     odd = run.model_copy(update={"sram": run.sram.model_copy(update={"untouched_outside": False})})
     (alarm,) = (finding for finding in findings(compare([odd])) if finding.alarm)
     assert plain(alarm).startswith("full on host, seed 0: painting found bytes touched outside")
+
+
+def test_cautions_are_said_without_alarm(factory: ModuleType) -> None:
+    runs = [factory.document("full", "host", seed, warnings=("the link was slow",)) for seed in (0, 1)]
+    found = findings(compare(runs))
+    assert not any(finding.alarm for finding in found)
+    assert plain(found[-1]) == "all runs: the link was slow."
+
+
+def test_a_failed_run_still_shows_that_its_state_differs(factory: ModuleType) -> None:
+    wrong = (Digests(steps=30, state="0" * 64),)
+    run = factory.document("full", EMULATOR, 0, digests=wrong, accuracy=None)
+    failed = run.model_copy(update={"status": "failed", "reason": "another state"})
+    found = findings(compare([factory.document("full", "host", 0), failed]))
+    assert [finding.heading for finding in found if finding.alarm] == ["State digests differ"]
 
 
 def test_missing_runs_are_counted(factory: ModuleType) -> None:

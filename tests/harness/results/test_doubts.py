@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.results.document import RunDocument, TickSeries
-from harness.results.doubts import doubts
+from harness.results.doubts import cautions, contradictions
 
 CELL = ("sparse-49kb", "qemu-mps2-an500", 0)
 
@@ -18,7 +18,7 @@ def changed(run: RunDocument, part: str, **changes: Any) -> RunDocument:
 
 
 def test_a_sound_document_raises_no_doubt(factory: ModuleType) -> None:
-    assert all(doubts(run) == () for run in factory.documents())
+    assert all(contradictions(run) == cautions(run) == () for run in factory.documents())
 
 
 @pytest.mark.parametrize(
@@ -31,32 +31,34 @@ def test_a_sound_document_raises_no_doubt(factory: ModuleType) -> None:
     ],
 )
 def test_sram(factory: ModuleType, changes: dict[str, Any], sentence: str) -> None:
-    assert any(sentence in doubt for doubt in doubts(changed(factory.document(*CELL), "sram", **changes)))
+    assert any(
+        sentence in doubt for doubt in contradictions(changed(factory.document(*CELL), "sram", **changes))
+    )
 
 
 def test_a_plan_larger_than_the_arena(factory: ModuleType) -> None:
-    (doubt,) = doubts(changed(factory.document(*CELL), "plan", arena_bytes=200_000))
+    (doubt,) = contradictions(changed(factory.document(*CELL), "plan", arena_bytes=200_000))
     assert doubt == "the plan needs an arena of 200000 bytes, the firmware has 133120"
 
 
 def test_too_few_ticks(factory: ModuleType) -> None:
     few = TickSeries(unit="instructions", kind="simulated", values=(1,) * 29)
-    assert doubts(factory.document(*CELL, step_ticks=few)) == (
+    assert cautions(factory.document(*CELL, step_ticks=few)) == (
         "ticks of a training step are from 29 samples, fewer than 30",
     )
 
 
 def test_divergence(factory: ModuleType) -> None:
     run = changed(factory.document(*CELL), "accuracy", losses=(0.7, float("nan"), 0.6))
-    assert doubts(run) == ("the training loss is not finite from step 2 on: training diverged",)
+    assert cautions(run) == ("the training loss is not finite from step 2 on: training diverged",)
 
 
 def test_sources(factory: ModuleType) -> None:
     run = factory.document(*CELL)
-    assert "changes that are in no revision" in doubts(changed(run, "provenance", git_dirty=True))[0]
-    assert doubts(changed(run, "provenance", git_revision=None)) == ("the source revision is unknown",)
+    assert "changes that are in no revision" in cautions(changed(run, "provenance", git_dirty=True))[0]
+    assert cautions(changed(run, "provenance", git_revision=None)) == ("the source revision is unknown",)
 
 
 def test_the_runs_own_warnings_come_first(factory: ModuleType) -> None:
     run = changed(factory.document(*CELL, warnings=("slow link",)), "provenance", git_dirty=True)
-    assert doubts(run)[0] == "slow link"
+    assert cautions(run)[0] == "slow link"
