@@ -97,7 +97,8 @@ void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *we
           acc[0] = border_pixel(conv, &c, x, oy, ox);
         }
         for (int32_t p = 0; p < count; p++) {
-          tb_emit(tb_requantize(acc[p], multiplier, conv->shift, conv->out_zero), y, mask, index);
+          const uint32_t kept = tb_store_i8(tb_requantize(acc[p], multiplier, conv->shift, conv->out_zero), y + index);
+          if (mask != NULL) mask[index >> 3] = (uint8_t)(mask[index >> 3] | (kept << (index & 7u)));
           index += out_channels;
         }
         ox += count;
@@ -106,46 +107,51 @@ void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *we
   }
 }
 
-/* dx of `pixels` pixels and `lanes` stored input channels of a pointwise layer: all of a part's w[oc][n] at column w. */
-static inline void pointwise_grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n,
-                                        float *dx, uint32_t in_channels, const tb_part_t *part, uint32_t j,
-                                        uint32_t pixels, uint32_t lanes) {
-  float acc[PIXELS][TB_LANES];
-  for (uint32_t p = 0; p < pixels; p++) {
-    for (uint32_t l = 0; l < lanes; l++) acc[p][l] = 0.0f;
-  }
+/* block[pixel][lane] = sum over oc of g * w: `pixels` neighbouring pixels, `lanes` of a part's n stored channels. */
+static inline void grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n, float *block,
+                              uint32_t pixels, uint32_t lanes) {
+  float acc[PIXELS * TB_LANES];
+  for (uint32_t i = 0; i < pixels * lanes; i++) acc[i] = 0.0f;
   for (uint32_t oc = 0; oc < out_channels; oc++, w += n) {
+    float weight[TB_LANES];
+    for (uint32_t l = 0; l < lanes; l++) weight[l] = (float)w[l];
     for (uint32_t p = 0; p < pixels; p++) {
       const float g = gradient[p * out_channels + oc];
-      for (uint32_t l = 0; l < lanes; l++) acc[p][l] += g * (float)w[l];
+      for (uint32_t l = 0; l < lanes; l++) acc[p * lanes + l] += g * weight[l];
     }
   }
-  for (uint32_t p = 0; p < pixels; p++) {
-    for (uint32_t l = 0; l < lanes; l++) dx[p * in_channels + tb_channel(part, j + l)] = acc[p][l];
-  }
+  for (uint32_t i = 0; i < pixels * lanes; i++) block[i] = acc[i];
+}
+
+static TB_NOINLINE void full_grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n,
+                                        float *block) {
+  grad_block(gradient, w, out_channels, n, block, PIXELS, TB_LANES);
+}
+
+static TB_NOINLINE void tail_grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n,
+                                        float *block, uint32_t pixels, uint32_t lanes) {
+  grad_block(gradient, w, out_channels, n, block, pixels, lanes);
 }
 
 static void pointwise_grad_input(const tb_conv_t *conv, const float *gradient, const tb_part_t *part, float *dx) {
-  const uint32_t pixels = (uint32_t)conv->out_height * conv->out_width;
-  const uint32_t oc = conv->out_channels, ic = conv->in_channels, n = part->count;
-  for (uint32_t p = 0; p < pixels;) {
-    const float *g = gradient + (size_t)p * oc;
-    float *out = dx + (size_t)p * ic;
-    uint32_t j = 0;
-    if (pixels - p >= PIXELS) {
-      for (; n - j >= TB_LANES; j += TB_LANES) {
-        pointwise_grad_block(g, part->data + j, oc, n, out, ic, part, j, PIXELS, TB_LANES);
+  const uint32_t pixel_count = (uint32_t)conv->out_height * conv->out_width;
+  const uint32_t out_channels = conv->out_channels, in_channels = conv->in_channels, n = part->count;
+  float block[PIXELS * TB_LANES];
+  for (uint32_t first = 0; first < pixel_count; first += PIXELS) {
+    const uint32_t pixels = tb_minimum(pixel_count - first, PIXELS);
+    for (uint32_t j = 0; j < n; j += TB_LANES) {
+      const uint32_t lanes = tb_minimum(n - j, TB_LANES);
+      if (pixels == PIXELS && lanes == TB_LANES) {
+        full_grad_block(gradient, part->data + j, out_channels, n, block);
+      } else {
+        tail_grad_block(gradient, part->data + j, out_channels, n, block, pixels, lanes);
       }
-      for (; n - j >= 4; j += 4) pointwise_grad_block(g, part->data + j, oc, n, out, ic, part, j, PIXELS, 4);
-      for (; j < n; j++) pointwise_grad_block(g, part->data + j, oc, n, out, ic, part, j, PIXELS, 1);
-      p += PIXELS;
-    } else {
-      for (; n - j >= TB_LANES; j += TB_LANES) {
-        pointwise_grad_block(g, part->data + j, oc, n, out, ic, part, j, 1, TB_LANES);
+      for (uint32_t p = 0; p < pixels; p++) {
+        for (uint32_t l = 0; l < lanes; l++) dx[p * in_channels + tb_channel(part, j + l)] = block[p * lanes + l];
       }
-      for (; j < n; j++) pointwise_grad_block(g, part->data + j, oc, n, out, ic, part, j, 1, 1);
-      p += 1;
     }
+    gradient += PIXELS * out_channels;
+    dx += PIXELS * in_channels;
   }
 }
 

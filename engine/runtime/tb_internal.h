@@ -25,8 +25,15 @@
 #if defined(__arm__)
 #define TB_LANES 4
 #else
-#define TB_LANES 16
+#define TB_LANES 8
 #endif
+#endif
+
+/* For the inner loops: on their own, with constant block sizes, compilers vectorise them well; inlined, they do not. */
+#if defined(__GNUC__)
+#define TB_NOINLINE __attribute__((noinline))
+#else
+#define TB_NOINLINE
 #endif
 
 #define TB_LIMIT 1152921504606846976.0f /* 2^60: no gradient is larger */
@@ -34,6 +41,8 @@
 static inline int32_t tb_clamp_i32(int32_t value, int32_t low, int32_t high) {
   return value < low ? low : (value > high ? high : value);
 }
+
+static inline uint32_t tb_minimum(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 static inline float tb_clamp_f32(float value, float low, float high) {
   return value < low ? low : (value > high ? high : value);
@@ -46,10 +55,10 @@ static inline int32_t tb_floor_f32(float value) {
 }
 
 /* round(acc * s) + zero, s = multiplier / 2^(32 - shift); |acc| < 2^(31 - shift). Not clamped.
- * Right shifts of negative numbers are arithmetic: every compiler we build with defines them so. */
+ * Shifts are of unsigned numbers; the conversions back to signed ones wrap on every compiler we build with. */
 static inline int32_t tb_requantize(int32_t acc, int32_t multiplier, uint32_t shift, int32_t zero) {
   int64_t scaled = (int64_t)(int32_t)((uint32_t)acc << shift) * multiplier;
-  return (int32_t)((scaled + (int64_t)zero * 4294967296 + 2147483648) >> 32);
+  return (int32_t)(uint32_t)((uint64_t)(scaled + (int64_t)zero * 4294967296 + 2147483648) >> 32);
 }
 
 static inline uint32_t tb_mask_bytes(uint32_t count) { return (count + 7u) >> 3; }
@@ -62,11 +71,17 @@ static inline uint32_t tb_mask_bit(const uint8_t *mask, uint32_t index) {
   return ((uint32_t)mask[index >> 3] >> (index & 7u)) & 1u;
 }
 
-/* Store one clamped output, and set its bit in a cleared mask where the clamp changed nothing. */
-static inline void tb_emit(int32_t value, int8_t *y, uint8_t *mask, uint32_t index) {
-  int32_t clamped = tb_clamp_i32(value, -128, 127);
-  y[index] = (int8_t)clamped;
-  if (mask != NULL) mask[index >> 3] = (uint8_t)(mask[index >> 3] | ((uint32_t)(value == clamped) << (index & 7u)));
+/* Set bits [index, index + 24) of a cleared mask, at the most, to `bits`. */
+static inline void tb_mask_set(uint8_t *mask, uint32_t index, uint32_t bits) {
+  uint8_t *byte = mask + (index >> 3);
+  for (bits <<= index & 7u; bits != 0; bits >>= 8, byte++) *byte = (uint8_t)(*byte | bits);
+}
+
+/* Store one output clamped. Returns 1 if the clamp changed nothing. */
+static inline uint32_t tb_store_i8(int32_t value, int8_t *y) {
+  const int32_t clamped = tb_clamp_i32(value, -128, 127);
+  *y = (int8_t)clamped;
+  return value == clamped;
 }
 
 /* One of the places a layer's weights lie in. */

@@ -58,128 +58,160 @@ static inline void apply_i8(const stream_t *stream, int8_t *weights, uint32_t in
   weights[index] = (int8_t)tb_clamp_i32(weights[index] + n, -128, 127);
 }
 
+static void apply_block(const stream_t *stream, int8_t *weights, uint32_t index,
+                        const float *gradients, uint32_t count, float rate) {
+  for (uint32_t i = 0; i < count; i++) apply_i8(stream, weights, index + i, gradients[i], rate);
+}
+
+/* The pixels that one kernel position pairs: `g` and `x` at the first, and how far it is to the next. */
+typedef struct {
+  const float *g;
+  const int8_t *x;
+  uint32_t rows, columns;
+  uint32_t g_column, g_row, x_column, x_row;
+  int32_t zero;
+} pairs_t;
+
+static pairs_t pairs_of(const tb_conv_t *conv, const float *gradient, const int8_t *x, uint32_t tap) {
+  const int32_t ky = (int32_t)(tap / conv->kernel_width), kx = (int32_t)(tap % conv->kernel_width);
+  const int32_t stride = conv->stride, padding = conv->padding;
+  const int32_t in_width = conv->in_width, out_width = conv->out_width;
+  const tb_range_t rows = tb_outputs_inside(ky, stride, padding, conv->in_height, conv->out_height);
+  const tb_range_t columns = tb_outputs_inside(kx, stride, padding, in_width, out_width);
+  pairs_t pairs;
+  pairs.rows = rows.end > rows.first ? (uint32_t)(rows.end - rows.first) : 0;
+  pairs.columns = columns.end > columns.first ? (uint32_t)(columns.end - columns.first) : 0;
+  pairs.g_column = conv->out_channels;
+  pairs.g_row = (uint32_t)out_width * conv->out_channels;
+  pairs.x_column = (uint32_t)stride * conv->in_channels;
+  pairs.x_row = (uint32_t)(stride * in_width) * conv->in_channels;
+  pairs.zero = conv->in_zero;
+  pairs.g = gradient;
+  pairs.x = x;
+  if (pairs.rows == 0 || pairs.columns == 0) return pairs;
+  pairs.g += (uint32_t)(rows.first * out_width + columns.first) * conv->out_channels;
+  const int32_t iy = rows.first * stride + ky - padding, ix = columns.first * stride + kx - padding;
+  pairs.x += (uint32_t)(iy * in_width + ix) * conv->in_channels;
+  return pairs;
+}
+
 enum { CHANNELS = 4 }; /* output channels that share a load of the inputs */
 
-/* Update `channels` output channels from oc on, `lanes` stored input channels from j on, of one kernel position. */
-static inline void conv2d_block(const tb_conv_t *conv, const float *gradient, const int8_t *x, const tb_part_t *part,
-                                const stream_t *stream, int8_t *weights, int32_t ky, int32_t kx, uint32_t oc,
-                                uint32_t j, uint32_t channels, uint32_t lanes) {
-  const int32_t stride = conv->stride, in_width = conv->in_width, out_width = conv->out_width;
-  const uint32_t out_channels = conv->out_channels, in_channels = conv->in_channels;
-  const tb_range_t rows = tb_outputs_inside(ky, stride, conv->padding, conv->in_height, conv->out_height);
-  const tb_range_t columns = tb_outputs_inside(kx, stride, conv->padding, in_width, out_width);
-  uint32_t offsets[TB_LANES];
-  float acc[CHANNELS][TB_LANES];
-  for (uint32_t l = 0; l < lanes; l++) offsets[l] = tb_channel(part, j + l);
-  const int neighbours = offsets[lanes - 1] - offsets[0] == lanes - 1;
-  for (uint32_t o = 0; o < channels; o++) {
-    for (uint32_t l = 0; l < lanes; l++) acc[o][l] = 0.0f;
-  }
-  for (int32_t oy = rows.first; oy < rows.end; oy++) {
-    const int32_t iy = oy * stride + ky - conv->padding;
-    const int32_t ix = columns.first * stride + kx - conv->padding;
-    const float *g = gradient + (uint32_t)(oy * out_width + columns.first) * out_channels + oc;
-    const int8_t *pixel = x + (uint32_t)(iy * in_width + ix) * in_channels;
-    for (int32_t ox = columns.first; ox < columns.end; ox++) {
+/* block[channel][lane] = sum over pixels of g * (x - zero): output channels from g on, inputs at `offsets` from x on. */
+static inline void conv2d_block(const pairs_t *pairs, const float *g_row, const int8_t *x_row, const uint32_t *offsets,
+                                float *block, uint32_t channels, uint32_t lanes, int neighbours) {
+  const uint32_t g_column = pairs->g_column, x_column = pairs->x_column, columns = pairs->columns;
+  const int32_t zero = pairs->zero;
+  float acc[CHANNELS * TB_LANES];
+  for (uint32_t i = 0; i < channels * lanes; i++) acc[i] = 0.0f;
+  for (uint32_t row = 0; row < pairs->rows; row++, g_row += pairs->g_row, x_row += pairs->x_row) {
+    const float *g = g_row;
+    const int8_t *x = x_row;
+    for (uint32_t column = 0; column < columns; column++, g += g_column, x += x_column) {
       float value[TB_LANES];
-      if (neighbours) {
-        for (uint32_t l = 0; l < lanes; l++) value[l] = (float)(pixel[offsets[0] + l] - conv->in_zero);
-      } else {
-        for (uint32_t l = 0; l < lanes; l++) value[l] = (float)(pixel[offsets[l]] - conv->in_zero);
-      }
+      for (uint32_t l = 0; l < lanes; l++) value[l] = (float)(x[neighbours ? l : offsets[l]] - zero);
       for (uint32_t o = 0; o < channels; o++) {
-        for (uint32_t l = 0; l < lanes; l++) acc[o][l] += g[o] * value[l];
+        for (uint32_t l = 0; l < lanes; l++) acc[o * lanes + l] += g[o] * value[l];
       }
-      g += out_channels;
-      pixel += (uint32_t)stride * in_channels;
     }
   }
-  const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
-  const uint32_t tap = (uint32_t)(ky * conv->kernel_width + kx);
-  for (uint32_t o = 0; o < channels; o++) {
-    const float rate = stream->step->learning_rate * stream->update->scale[oc + o];
-    const uint32_t index = ((oc + o) * taps + tap) * part->count + j;
-    for (uint32_t l = 0; l < lanes; l++) apply_i8(stream, weights, index + l, acc[o][l], rate);
-  }
+  for (uint32_t i = 0; i < channels * lanes; i++) block[i] = acc[i];
+}
+
+static TB_NOINLINE void full_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x, float *block) {
+  conv2d_block(pairs, g, x, NULL, block, CHANNELS, TB_LANES, 1);
+}
+
+static TB_NOINLINE void gather_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x,
+                                            const uint32_t *offsets, float *block) {
+  conv2d_block(pairs, g, x, offsets, block, CHANNELS, TB_LANES, 0);
+}
+
+static TB_NOINLINE void tail_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x,
+                                          const uint32_t *offsets, float *block, uint32_t channels, uint32_t lanes) {
+  conv2d_block(pairs, g, x, offsets, block, channels, lanes, 0);
 }
 
 void tb_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const int8_t *x, const tb_weights_t *weights,
                           const tb_update_t *update, const tb_step_t *step, void *scratch) {
   const tb_part_t part = tb_trainable_part(weights, conv->in_channels);
   const stream_t stream = open_stream(update, step);
-  int8_t *w = weights->trainable;
+  const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
   (void)scratch; /* a block's gradient stays in registers */
-  for (int32_t ky = 0; ky < conv->kernel_height; ky++) {
-    for (int32_t kx = 0; kx < conv->kernel_width; kx++) {
-      for (uint32_t oc = 0; oc < conv->out_channels;) {
-        uint32_t j = 0;
-        if (conv->out_channels - oc >= CHANNELS) {
-          for (; part.count - j >= TB_LANES; j += TB_LANES) {
-            conv2d_block(conv, gradient, x, &part, &stream, w, ky, kx, oc, j, CHANNELS, TB_LANES);
-          }
-          for (; part.count - j >= 4; j += 4) {
-            conv2d_block(conv, gradient, x, &part, &stream, w, ky, kx, oc, j, CHANNELS, 4);
-          }
-          for (; j < part.count; j++) conv2d_block(conv, gradient, x, &part, &stream, w, ky, kx, oc, j, CHANNELS, 1);
-          oc += CHANNELS;
+  for (uint32_t tap = 0; tap < taps; tap++) {
+    const pairs_t pairs = pairs_of(conv, gradient, x, tap);
+    for (uint32_t oc = 0; oc < conv->out_channels; oc += CHANNELS) {
+      const uint32_t channels = tb_minimum(conv->out_channels - oc, CHANNELS);
+      const float *g = pairs.g + oc;
+      for (uint32_t j = 0; j < part.count; j += TB_LANES) {
+        const uint32_t lanes = tb_minimum(part.count - j, TB_LANES);
+        uint32_t offsets[TB_LANES];
+        float block[CHANNELS * TB_LANES];
+        for (uint32_t l = 0; l < lanes; l++) offsets[l] = tb_channel(&part, j + l);
+        if (channels < CHANNELS || lanes < TB_LANES) {
+          tail_conv2d_block(&pairs, g, pairs.x, offsets, block, channels, lanes);
+        } else if (offsets[TB_LANES - 1] - offsets[0] == TB_LANES - 1) {
+          full_conv2d_block(&pairs, g, pairs.x + offsets[0], block);
         } else {
-          for (; j < part.count; j++) conv2d_block(conv, gradient, x, &part, &stream, w, ky, kx, oc, j, 1, 1);
-          oc += 1;
+          gather_conv2d_block(&pairs, g, pairs.x, offsets, block);
+        }
+        for (uint32_t o = 0; o < channels; o++) {
+          const uint32_t index = ((oc + o) * taps + tap) * part.count + j;
+          const float rate = step->learning_rate * update->scale[oc + o];
+          apply_block(&stream, weights->trainable, index, block + o * lanes, lanes, rate);
         }
       }
     }
   }
 }
 
-/* Update `lanes` neighbouring channels from stored channel j on, of one kernel position. */
-static inline void depthwise_block(const tb_conv_t *conv, const float *gradient, const int8_t *x, const tb_part_t *part,
-                                   const stream_t *stream, int8_t *weights, int32_t ky, int32_t kx, uint32_t j,
-                                   uint32_t lanes) {
-  const int32_t stride = conv->stride, in_width = conv->in_width, out_width = conv->out_width;
-  const uint32_t channels = conv->in_channels, channel = tb_channel(part, j);
-  const tb_range_t rows = tb_outputs_inside(ky, stride, conv->padding, conv->in_height, conv->out_height);
-  const tb_range_t columns = tb_outputs_inside(kx, stride, conv->padding, in_width, out_width);
+/* block[lane] = sum over pixels of g * (x - zero), neighbouring channels. */
+static inline void depthwise_block(const pairs_t *pairs, uint32_t channel, float *block, uint32_t lanes) {
+  const uint32_t g_column = pairs->g_column, x_column = pairs->x_column, columns = pairs->columns;
+  const int32_t zero = pairs->zero;
+  const float *g_row = pairs->g + channel;
+  const int8_t *x_row = pairs->x + channel;
   float acc[TB_LANES];
   for (uint32_t l = 0; l < lanes; l++) acc[l] = 0.0f;
-  for (int32_t oy = rows.first; oy < rows.end; oy++) {
-    const int32_t iy = oy * stride + ky - conv->padding;
-    const int32_t ix = columns.first * stride + kx - conv->padding;
-    const float *g = gradient + (uint32_t)(oy * out_width + columns.first) * channels + channel;
-    const int8_t *pixel = x + (uint32_t)(iy * in_width + ix) * channels + channel;
-    for (int32_t ox = columns.first; ox < columns.end; ox++) {
-      for (uint32_t l = 0; l < lanes; l++) acc[l] += g[l] * (float)(pixel[l] - conv->in_zero);
-      g += channels;
-      pixel += (uint32_t)stride * channels;
+  for (uint32_t row = 0; row < pairs->rows; row++, g_row += pairs->g_row, x_row += pairs->x_row) {
+    const float *g = g_row;
+    const int8_t *x = x_row;
+    for (uint32_t column = 0; column < columns; column++, g += g_column, x += x_column) {
+      for (uint32_t l = 0; l < lanes; l++) acc[l] += g[l] * (float)(x[l] - zero);
     }
   }
-  const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
-  const uint32_t tap = (uint32_t)(ky * conv->kernel_width + kx);
-  for (uint32_t l = 0; l < lanes; l++) {
-    const float rate = stream->step->learning_rate * stream->update->scale[channel + l];
-    apply_i8(stream, weights, (j + l) * taps + tap, acc[l], rate);
-  }
+  for (uint32_t l = 0; l < lanes; l++) block[l] = acc[l];
+}
+
+static TB_NOINLINE void full_depthwise_block(const pairs_t *pairs, uint32_t channel, float *block) {
+  depthwise_block(pairs, channel, block, TB_LANES);
+}
+
+static TB_NOINLINE void tail_depthwise_block(const pairs_t *pairs, uint32_t channel, float *block, uint32_t lanes) {
+  depthwise_block(pairs, channel, block, lanes);
 }
 
 void tb_depthwise_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const int8_t *x,
                                     const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step) {
   const tb_part_t part = tb_trainable_part(weights, conv->in_channels);
   const stream_t stream = open_stream(update, step);
-  int8_t *w = weights->trainable;
-  for (uint32_t j = 0; j < part.count;) {
-    const uint32_t run = tb_neighbours(&part, j);
-    const uint32_t lanes = run >= TB_LANES ? TB_LANES : (run >= 4 ? 4 : 1);
-    for (int32_t ky = 0; ky < conv->kernel_height; ky++) {
-      for (int32_t kx = 0; kx < conv->kernel_width; kx++) {
-        if (lanes == TB_LANES) {
-          depthwise_block(conv, gradient, x, &part, &stream, w, ky, kx, j, TB_LANES);
-        } else if (lanes == 4) {
-          depthwise_block(conv, gradient, x, &part, &stream, w, ky, kx, j, 4);
-        } else {
-          depthwise_block(conv, gradient, x, &part, &stream, w, ky, kx, j, 1);
-        }
+  const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
+  for (uint32_t tap = 0; tap < taps; tap++) {
+    const pairs_t pairs = pairs_of(conv, gradient, x, tap);
+    for (uint32_t j = 0, lanes; j < part.count; j += lanes) {
+      const uint32_t channel = tb_channel(&part, j);
+      float block[TB_LANES];
+      lanes = tb_minimum(tb_neighbours(&part, j), TB_LANES);
+      if (lanes == TB_LANES) {
+        full_depthwise_block(&pairs, channel, block);
+      } else {
+        tail_depthwise_block(&pairs, channel, block, lanes);
+      }
+      for (uint32_t l = 0; l < lanes; l++) {
+        const float rate = step->learning_rate * update->scale[channel + l];
+        apply_i8(&stream, weights->trainable, (j + l) * taps + tap, block[l], rate);
       }
     }
-    j += lanes;
   }
 }
 

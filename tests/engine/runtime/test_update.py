@@ -165,6 +165,33 @@ def test_a_channel_with_scale_zero_stays(kernels: Kernels) -> None:
         assert (weights[1::2] == -128).all()
 
 
+def test_stochastic_rounding_uses_every_bit_of_its_draws(kernels: Kernels) -> None:
+    rng = np.random.default_rng(4)
+    g = ConvGeometry(1, 1, 256, 1, 1, 256, 1, 1, 1, 0)
+    weights = rng.integers(-100, 100, (256, 1, 1, 256)).astype(np.int8)
+    x, gradient = (
+        rng.integers(-128, 128, (1, 1, 256)).astype(np.int8),
+        rng.normal(size=(1, 1, 256)).astype(np.float32),
+    )
+    update, step = Update(np.ones(256, np.float32), 7, Rounding.STOCHASTIC), Step(0.01, 2**31)
+    after, _ = kernels.update(
+        gradient, x, split_weights(weights, range(256)), g, 0, update, step, depthwise=False
+    )
+    dw = reference.conv2d_grad_weight(gradient, x, 0, g)
+    same_bits(after, reference.apply_int8(weights, dw, update.scale, 0.01, Rounding.STOCHASTIC, 2**31, 7)[0])
+    drift = (after.astype(float) - weights + 0.01 * dw).mean()
+    assert abs(drift) < 0.01, "stochastic rounding is unbiased"
+
+
+@pytest.mark.parametrize("rounding", list(Rounding))
+def test_the_largest_bias_step_saturates(kernels: Kernels, rounding: Rounding) -> None:
+    bias = np.array([2**30, -(2**30), 2**30, -(2**30)], np.int32)
+    gradient = np.array([[[-(2.0**60), 2.0**60, 2.0**60, -(2.0**60)]]], np.float32)
+    update = Update(np.ones(4, np.float32), 0, rounding)
+    after, _ = kernels.bias_update(gradient, bias, update, Step(1.0), 2**30)
+    assert after.tolist() == [2**30, -(2**30), 0, 0]
+
+
 @pytest.mark.parametrize("rounding", list(Rounding))
 def test_sub_integer_steps(kernels: Kernels, rounding: Rounding) -> None:
     """A step of a tenth, 1000 times: lost by nearest, kept by the other two up to saturation."""
