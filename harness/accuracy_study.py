@@ -112,7 +112,7 @@ def at_rate(method: Method, rate: float) -> Method:
 def choose_rates(
     methods: Sequence[Method], rates: Sequence[float], selected: Sequence[RunDocument]
 ) -> dict[str, tuple[float, float]]:
-    """By method: (rate, mean validation accuracy) of the best rate. Rates at which training diverged are out."""
+    """By method: (rate, mean validation accuracy) of the best rate; a rate that diverged is out."""
     chosen: dict[str, tuple[float, float]] = {}
     for method in methods:
         scores: dict[float, float] = {}

@@ -34,6 +34,8 @@ class Inputs:
     dataset_description: str
     dataset_digest: str
     class_names: tuple[str, ...]
+    image_size: int
+    """Height and width of the network's input, pixels."""
 
 
 def make_sram(firmware: Firmware, trainer: Trainer, target: Target, touched: Touched) -> Sram:

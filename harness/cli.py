@@ -64,19 +64,18 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     signal.signal(signal.SIGINT, _end)
     signal.signal(signal.SIGTERM, _end)
-    sys.exit(_run())
+    sys.exit(run_command_line())
 
 
-def _run() -> int:
+def run_command_line() -> int:
+    """The exit code of what `sys.argv` asks for; usage errors and --help leave by SystemExit."""
     try:
         app()
     except _expected() as error:
         return _fail(str(error), 2)
     except Ended as ended:
         word = "interrupted" if ended.number == signal.SIGINT else "terminated"
-        return _fail(
-            f"{word}; finished cells are kept, the same --out goes on", 128 + ended.number
-        )
+        return _fail(f"{word}; finished cells are kept, the same --out goes on", 128 + ended.number)
     return 0
 
 

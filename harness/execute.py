@@ -123,7 +123,7 @@ def run_cell(job: CellJob, report: Report) -> RunDocument:
     """Open the device, load, measure, and make the run document. Raises HarnessError's kinds."""
     started, clock = datetime.now(UTC), time.monotonic()
     target = load_target(job.target)
-    samples = load_samples(job.inputs.dataset, job.split)
+    samples = load_samples(job.inputs.dataset, job.inputs.image_size, job.split)
     paint = plan_paint(job.firmware, target) if job.task.measure_sram else None
     with open_device(target, Deadline.after(LOAD_SECONDS)) as device:
         device.load(job.firmware.elf, Deadline.after(LOAD_SECONDS))
@@ -142,9 +142,9 @@ def run_cell(job: CellJob, report: Report) -> RunDocument:
 
 
 @functools.cache
-def load_samples(specification: str, split: Split) -> Samples:
-    """The dataset with the split that is asked for."""
-    dataset = load_dataset(specification)
+def load_samples(specification: str, size: int, split: Split) -> Samples:
+    """The dataset at size x size pixels, with the split that is asked for."""
+    dataset = load_dataset(specification, size)
     train, validation, test = (
         tuple(part.tolist()) for part in (dataset.train, dataset.validation, dataset.test)
     )

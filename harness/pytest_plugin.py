@@ -1,7 +1,7 @@
 """pytest plugin: `pytest --target NAME` runs the suites on that target. Without --target it does nothing.
 
-It is loaded into every pytest run of the environment it is installed in. So nothing heavy is imported here, and
-an option whose name another plugin has taken is left to that plugin (`--trainbench-target` always works).
+It is loaded into every pytest run of the environment it is installed in. So nothing heavy is imported here,
+and an option whose name another plugin has taken is left to it (`--trainbench-target` always works).
 
 For the suites' own test modules it offers the fixtures `run_document` (one for each method of the suite),
 `reference_document` and `record_figures`.

@@ -46,16 +46,16 @@ def make_request(suite_name: str, overrides: Overrides, *, reference_only: bool 
     `reference_only`: run on the suite's reference target and on no other.
     """
     suite = override_suite(load_suite(suite_name), overrides)
+    if overrides.learning_rate is not None and not 0 < overrides.learning_rate < 1e6:
+        raise UsageError(
+            f"a learning rate of {overrides.learning_rate} makes no sense; it has to be positive"
+        )
     methods = select_methods(suite, overrides.methods, overrides.learning_rate)
     targets = (suite.reference,) if reference_only else wanted_targets(suite, overrides.targets)
     seeds = overrides.seeds or suite.seeds
     for seed in seeds:
         if not 0 <= seed < 2**32:
             raise UsageError(f"seed {seed} does not fit 32 bits; seeds are 0 to {2**32 - 1}")
-    if overrides.learning_rate is not None and not 0 < overrides.learning_rate < 1e6:
-        raise UsageError(
-            f"a learning rate of {overrides.learning_rate} makes no sense; it has to be positive"
-        )
     check_targets(targets)
     return Request(
         suite=suite,
@@ -118,7 +118,7 @@ def read_inputs(suite: str, backbone_file: Path, dataset_specification: str) -> 
     """Read backbone and dataset once, so that a broken one is an error before any job starts."""
     backbone = load_backbone(backbone_file)
     specification = absolute_specification(dataset_specification)
-    dataset = load_dataset(specification)
+    dataset = load_dataset(specification, backbone.input_size)
     return Inputs(
         suite=suite,
         backbone=backbone_file,
@@ -129,6 +129,7 @@ def read_inputs(suite: str, backbone_file: Path, dataset_specification: str) -> 
         dataset_description=dataset.description,
         dataset_digest=dataset.digest,
         class_names=dataset.class_names,
+        image_size=backbone.input_size,
     )
 
 

@@ -57,6 +57,7 @@ def accuracy(
 
     roundings = tuple(dict.fromkeys(rounding or ("stochastic",)))
     check_roundings(roundings)
+    rates = _parse_rates(learning_rates)
     request = make_request(
         suite,
         Overrides(
@@ -73,7 +74,7 @@ def accuracy(
         reference_only=True,
     )
     study = study_module.make_study(
-        request, roundings, _parse_rates(learning_rates), tuple(range(selection_seeds)), tuple(range(seeds))
+        request, roundings, rates, tuple(range(selection_seeds)), tuple(range(seeds))
     )
     with ProgressWatcher() as watcher:
         rows, warnings = study_module.run_study(study, watcher)
