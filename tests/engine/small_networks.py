@@ -97,8 +97,10 @@ class _Draft:
 
 
 def small_backbone(seed: int = 0) -> Backbone:
-    """Odd channel counts; kernels 1, 3, 5, 7; strides 1, 2, 3, above the kernel too; maps down to 1×1; residual sums
-    side by side; a block without expansion; one without projection; a dead channel with a saturated bias."""
+    """Odd channel counts; kernels 1, 3, 5, 7; strides 1, 2, 3, above the kernel too; maps down to 1×1; blocks
+    with a residual sum in a row, one without expansion, one without projection; a dead channel with a
+    saturated bias.
+    """
     draft = _Draft(np.random.default_rng(seed))
     stem = draft.layer("stem", 5, 3, 2, RECTIFIED)
     blocks = (
@@ -176,7 +178,7 @@ def sparse(backbone: Backbone) -> Scheme:
         "block02.depthwise": 0.5,
         "block03.pointwise1": 0.4,
         "block04.pointwise2": 1.0,
-        "block06.depthwise": 0.3,
+        "block06.depthwise": 0.6,
         "block07.pointwise1": 1.0,
         "block07.pointwise2": 0.34,
     }

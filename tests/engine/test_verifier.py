@@ -10,7 +10,7 @@ from small_networks import full, training_module
 
 from engine.errors import GraphError
 from engine.frontends.backbone import Backbone
-from engine.graph import DType, Graph, Module, Operator, Role, Tensor, attributes
+from engine.graph import DType, Module, Operator, Role, Tensor, attributes
 from engine.verifier import verify
 
 
