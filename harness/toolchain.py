@@ -41,7 +41,8 @@ def find_compiler(target: Target, name: str | None = None) -> Compiler:
             f"run: apt install {_packages(chosen)}"
         )
     # A compiler that does not know where its C library is answers with the bare file name.
-    if _ask(found, "-print-file-name=libc.a") == "libc.a":
+    library = "libc.so" if target.driver == "native" else "libc.a"
+    if _ask(found, f"-print-file-name={library}") == library:
         raise ToolMissingError(
             f"{chosen} is installed, but its C library is not; run: apt install {_packages(chosen)}"
         )

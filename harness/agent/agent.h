@@ -4,9 +4,6 @@
 
 #include <stdint.h>
 
-#define AGENT_PROTOCOL_VERSION 1u
-#define AGENT_MAX_BODY 1024u
-
 /* Take one byte from the serial port; answers when it completes a request. */
 void agent_receive(uint8_t byte);
 

@@ -26,7 +26,7 @@ void board_uart_write(const uint8_t *data, uint32_t length);
 /* Sleep until a byte may have arrived. */
 void board_wait(void);
 
-/* Between these two nothing interrupts the processor, and board_ticks() counts from 0. */
+/* Between these two no received byte interrupts the processor, and board_ticks() counts from 0. */
 void board_measure_begin(void);
 void board_measure_end(void);
 

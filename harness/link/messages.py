@@ -9,9 +9,10 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from harness.errors import LinkError
+from harness.link.fields import floats, span_start, strings, unpack, unpack_head
 from harness.link.frames import MAX_BODY
 from harness.targets import TickUnit
 
@@ -76,7 +77,7 @@ class ErrorReply:
 
     @classmethod
     def unpack(cls, body: bytes) -> ErrorReply:
-        number, detail = _unpack("<II", body, "an error reply")
+        number, detail = unpack("<II", body, "an error reply")
         try:
             return cls(ErrorCode(number), detail)
         except ValueError:
@@ -97,7 +98,7 @@ class HelloRequest:
         return struct.pack("<Q", self.nonce)
 
     def parse_reply(self, body: bytes) -> None:
-        (nonce,) = _unpack("<Q", body, "the reply to HELLO")
+        (nonce,) = unpack("<Q", body, "the reply to HELLO")
         if nonce != self.nonce:
             raise LinkError(f"HELLO was answered with nonce 0x{nonce:016x} instead of 0x{self.nonce:016x}")
 
@@ -165,7 +166,7 @@ class InfoRequest:
         input_address, arena_address, arena_length, bottom, top = numbers[12:]
         if not 0 < bottom < top:
             raise LinkError(f"the firmware says its stack is from 0x{bottom:08x} to 0x{top:08x}")
-        network, scheme, digest = _strings(body[_INFO.size :], 3, "the reply to INFO")
+        network, scheme, digest = strings(body[_INFO.size :], 3, "the reply to INFO")
         return TrainerInfo(
             network=network,
             scheme=scheme,
@@ -181,8 +182,8 @@ class InfoRequest:
             tick_unit=_TICK_UNITS[unit],
             ticks_per_count=worth,
             overhead_counts=cost,
-            input_address=_span_start(input_address, input_bytes, "the input buffer"),
-            arena_address=_span_start(arena_address, arena_length, "the arena"),
+            input_address=span_start(input_address, input_bytes, "the input buffer"),
+            arena_address=span_start(arena_address, arena_length, "the arena"),
             arena_length=arena_length,
             stack_bottom=bottom,
             stack_top=top,
@@ -200,7 +201,7 @@ class ResetRequest:
         return struct.pack("<I", self.seed)
 
     def parse_reply(self, body: bytes) -> None:
-        _unpack("", body, "the reply to RESET")
+        unpack("", body, "the reply to RESET")
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ class SetLearningRateRequest:
         return struct.pack("<f", self.learning_rate)
 
     def parse_reply(self, body: bytes) -> None:
-        _unpack("", body, "the reply to SET_LEARNING_RATE")
+        unpack("", body, "the reply to SET_LEARNING_RATE")
 
 
 @dataclass(frozen=True)
@@ -233,8 +234,8 @@ class PredictRequest:
         return b""
 
     def parse_reply(self, body: bytes) -> PredictReply:
-        (counts,) = _unpack_head("<Q", body, "the reply to PREDICT")
-        return PredictReply(counts, _floats(body[8:], "the reply to PREDICT"))
+        (counts,) = unpack_head("<Q", body, "the reply to PREDICT")
+        return PredictReply(counts, floats(body[8:], "the reply to PREDICT"))
 
 
 @dataclass(frozen=True)
@@ -257,8 +258,8 @@ class TrainRequest:
         return struct.pack("<I", self.label)
 
     def parse_reply(self, body: bytes) -> TrainReply:
-        counts, loss = _unpack_head("<Qf", body, "the reply to TRAIN")
-        return TrainReply(counts, loss, _floats(body[12:], "the reply to TRAIN"))
+        counts, loss = unpack_head("<Qf", body, "the reply to TRAIN")
+        return TrainReply(counts, loss, floats(body[12:], "the reply to TRAIN"))
 
 
 @dataclass(frozen=True)
@@ -281,9 +282,9 @@ class StateSpanRequest:
         return struct.pack("<I", self.index)
 
     def parse_reply(self, body: bytes) -> StateSpan:
-        address, length = _unpack_head("<QI", body, "the reply to STATE_SPAN")
-        (name,) = _strings(body[12:], 1, "the reply to STATE_SPAN")
-        return StateSpan(name, _span_start(address, length, f"state span {name!r}"), length)
+        address, length = unpack_head("<QI", body, "the reply to STATE_SPAN")
+        (name,) = strings(body[12:], 1, "the reply to STATE_SPAN")
+        return StateSpan(name, span_start(address, length, f"state span {name!r}"), length)
 
 
 @dataclass(frozen=True)
@@ -315,44 +316,4 @@ class WriteRequest:
         return struct.pack("<Q", self.address) + self.data
 
     def parse_reply(self, body: bytes) -> None:
-        _unpack("", body, "the reply to WRITE")
-
-
-def _unpack(form: str, body: bytes, what: str) -> tuple[Any, ...]:
-    if len(body) != struct.calcsize(form):
-        raise LinkError(f"{what} has {len(body)} bytes, it takes {struct.calcsize(form)}")
-    return struct.unpack(form, body)
-
-
-def _unpack_head(form: str, body: bytes, what: str) -> tuple[Any, ...]:
-    if len(body) < struct.calcsize(form):
-        raise LinkError(f"{what} has {len(body)} bytes, it takes at least {struct.calcsize(form)}")
-    return struct.unpack_from(form, body)
-
-
-def _floats(data: bytes, what: str) -> tuple[float, ...]:
-    if len(data) % 4:
-        raise LinkError(f"{what} ends in {len(data)} bytes of logits, which is not a multiple of 4")
-    return struct.unpack(f"<{len(data) // 4}f", data)
-
-
-def _strings(data: bytes, count: int, what: str) -> tuple[str, ...]:
-    """`count` strings, each with its length in one byte before it, and nothing after the last."""
-    found: list[str] = []
-    rest = data
-    for _ in range(count):
-        if not rest or len(rest) < 1 + rest[0]:
-            raise LinkError(f"{what} ends within a string")
-        raw, rest = rest[1 : 1 + rest[0]], rest[1 + rest[0] :]
-        if any(byte < 0x20 or byte > 0x7E for byte in raw):
-            raise LinkError(f"{what} has a string that is not printable ASCII: {raw!r}")
-        found.append(raw.decode("ascii"))
-    if rest:
-        raise LinkError(f"{what} has {len(rest)} bytes after its end")
-    return tuple(found)
-
-
-def _span_start(address: int, length: int, what: str) -> int:
-    if address == 0 or address + length > 1 << 64:
-        raise LinkError(f"the firmware says {what} is {length} bytes at 0x{address:x}, which is no address")
-    return address
+        unpack("", body, "the reply to WRITE")

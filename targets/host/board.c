@@ -21,7 +21,7 @@
 #define HOST_GUARD_BYTES 65536u /* at least a page, on every page size */
 #define GO 'G'
 
-extern uint8_t __sram_start[], __sram_end[];
+extern uint8_t __sram_start[];
 
 /* The trainer runs on this stack, so that its bounds are known and it can be painted; the guard makes it fault. */
 __attribute__((section(".stack"), aligned(HOST_GUARD_BYTES))) static uint8_t host_stack[HOST_GUARD_BYTES +
@@ -109,7 +109,8 @@ board_range_t board_stack(void) {
 }
 
 board_range_t board_memory(uint32_t index) {
-  if (index == 0) return (board_range_t){(uintptr_t)__sram_start, (uintptr_t)__sram_end};
+  if (index == 0) return (board_range_t){(uintptr_t)__sram_start, (uintptr_t)host_stack};
+  if (index == 1) return board_stack();
   return (board_range_t){0, 0};
 }
 

@@ -9,7 +9,7 @@ import pytest
 from harness.build import AGENT_FOLDER, TRAINER_H_FOLDER, Firmware, build_firmware, first_error
 from harness.deadline import Deadline
 from harness.elf_sections import read_elf
-from harness.errors import BuildError, DeviceHang, TargetError, UsageError
+from harness.errors import BuildError, DeviceHang, TargetError, ToolMissingError, UsageError
 from harness.targets import TARGETS_ROOT, load_target
 
 TINY = Path(__file__).resolve().parents[1] / "data" / "tiny_trainer"
@@ -27,7 +27,10 @@ STRICT = (
 
 
 def build(target: str, folder: Path, **options: object) -> Firmware:
-    return build_firmware(TINY, load_target(target), folder, **options)  # type: ignore[arg-type]
+    try:
+        return build_firmware(TINY, load_target(target), folder, **options)  # type: ignore[arg-type]
+    except ToolMissingError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -91,16 +94,20 @@ def test_same_sources_give_the_same_file_from_any_folder(an500: Firmware, tmp_pa
 
 def test_provenance(an500: Firmware) -> None:
     assert "arm-none-eabi-gcc" in an500.toolchain
-    assert {"-O2", "-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-ffp-contract=off", "-fno-fast-math"} <= set(
-        an500.flags
-    )
+    assert {
+        load_target("qemu-mps2-an500").toolchain.optimization,
+        "-mcpu=cortex-m7",
+        "-mfpu=fpv5-sp-d16",
+        "-ffp-contract=off",
+        "-fno-fast-math",
+    } <= set(an500.flags)
 
 
 def test_optimization_and_stack_are_options(an500: Firmware, tmp_path: Path) -> None:
     firmware = build("qemu-mps2-an500", tmp_path, optimization="-O0", stack_bytes=4096)
-    assert firmware.sections.trainer_text > an500.sections.trainer_text
+    assert firmware.sections.trainer_text != an500.sections.trainer_text
     assert firmware.sram.stack.size == 4096
-    assert "-O0" in firmware.flags and "-O2" not in firmware.flags
+    assert [flag for flag in firmware.flags if flag.startswith("-O")] == ["-O0"]
 
 
 def test_arena_that_does_not_fit_moves_to_the_psram(tmp_path: Path) -> None:

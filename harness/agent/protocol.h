@@ -1,0 +1,36 @@
+/* protocol.h: the numbers of the link protocol. The same are in harness/link/messages.py. */
+#ifndef PROTOCOL_H
+#define PROTOCOL_H
+
+#define AGENT_PROTOCOL_VERSION 1u
+#define AGENT_MAX_BODY 1024u
+
+enum {
+  COMMAND_HELLO = 1,
+  COMMAND_INFO = 2,
+  COMMAND_RESET = 3,
+  COMMAND_SET_LEARNING_RATE = 4,
+  COMMAND_PREDICT = 5,
+  COMMAND_TRAIN = 6,
+  COMMAND_STATE_SPAN = 7,
+  COMMAND_READ = 8,
+  COMMAND_WRITE = 9,
+  REPLY_BIT = 0x80,
+  REPLY_ERROR = 0xFF
+};
+
+enum {
+  ERROR_DAMAGED_FRAME = 1,
+  ERROR_PROTOCOL_VERSION = 2,
+  ERROR_UNKNOWN_COMMAND = 3,
+  ERROR_NO_SESSION = 4,
+  ERROR_MALFORMED = 5,
+  ERROR_LABEL_RANGE = 6,
+  ERROR_SPAN_RANGE = 7,
+  ERROR_TRAINER_ABI = 8,
+  ERROR_TOO_LARGE = 9,
+  ERROR_ADDRESS = 10,
+  ERROR_TRAINER_BROKEN = 11
+};
+
+#endif
