@@ -16,7 +16,7 @@ Real = NDArray[np.float64]
 LOSS_CHANGE = 1e-8
 """Size of a finite step, by what it does to the loss: above float64's rounding, below the next kink."""
 LEARNING_RATE = 2.0**20
-"""State before less state after, over this; large, so that small gradients of large biases keep their digits."""
+"""State before less state after, over this; large, so that gradients of large biases keep their digits."""
 
 
 def loss_of(
