@@ -1,0 +1,129 @@
+"""Runs a training step with every arena tensor at its planned offset in one bytearray, as the C does.
+
+Shares nothing with the planner or with `engine.liveness` but the offsets: what they get wrong shows as a
+clobbered operand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from engine.builder import numpy_dtype
+from engine.graph import Array, DType, Graph, Module, Operator, Role, Tensor
+from engine.interpreter import Interpreter
+from engine.liveness import scratch_name
+from engine.lowering import IMAGE, LABEL
+from engine.operators import StepContext, kind_of, reference
+from engine.operators.fixed_point import pack_mask, unpack_mask
+
+Range = tuple[int, int]
+
+
+class ClobberedError(AssertionError):
+    """A buffer does not hold any more what was written to it, or an operator writes over what it reads."""
+
+
+class ArenaInterpreter:
+    def __init__(self, module: Module, offsets: Mapping[str, int], arena_bytes: int) -> None:
+        self.graph: Graph = module.graph
+        self.arena = bytearray(arena_bytes)
+        self.state: dict[str, Array] = {}
+        self._module, self._offsets = module, offsets
+
+    def train_step(
+        self, interpreter: Interpreter, image: Array, label: int, step: StepContext
+    ) -> dict[str, Array]:
+        """One step from the interpreter's state; the graph's outputs. `self.state` is the state after it."""
+        graph = self.graph
+        self.state = {name: data.copy() for name, data in interpreter.state.items()}
+        self.arena[:] = b"\x55" * len(self.arena)
+        written: dict[str, Array] = {IMAGE: image}
+        self._store(graph.tensor(IMAGE), image)
+        scalars: dict[str, Array] = {LABEL: np.asarray(label, np.int32)}
+        for op in graph.operators:
+            self._check_operands(op)
+            operands = {role: self._read(op, name, written, scalars) for role, name in op.inputs}
+            results = kind_of(op).evaluate(op, graph, operands, step)
+            self._scribble(op)
+            for role, name in op.outputs:
+                tensor = graph.tensor(name)
+                written[name] = results[role]
+                if tensor.in_arena:
+                    self._store(tensor, results[role])
+                else:
+                    scalars[name] = results[role]
+            for role in kind_of(op).mutates:
+                state = op.find_input(role)
+                if state is not None and role in results:
+                    self.state[state] = results[role]
+        return {name: self._fetch(graph.tensor(name), scalars) for name in graph.outputs}
+
+    def _range(self, tensor: Tensor) -> Range:
+        start = self._offsets[tensor.name]
+        return start, start + tensor.bytes
+
+    def _arena_operands(self, operands: Iterable[tuple[str, str]]) -> list[str]:
+        return [name for _, name in operands if self.graph.tensor(name).in_arena]
+
+    def _check_operands(self, op: Operator) -> None:
+        """What an operator writes lies apart from what it reads, save where the kind allows one place."""
+        graph = self.graph
+        reads = {name: self._range(graph.tensor(name)) for name in self._arena_operands(op.inputs)}
+        writes = {name: self._range(graph.tensor(name)) for name in self._arena_operands(op.outputs)}
+        scratch = self._scratch(op)
+        if scratch is not None:
+            writes["scratch"] = scratch
+        allowed = {(op.find_input(a), op.find_output(b)) for a, b in kind_of(op).in_place}
+        for out, (start, end) in writes.items():
+            if not 0 <= start <= end <= len(self.arena):
+                raise ClobberedError(f"{op.name} writes {out} outside the arena")
+            for name, (low, high) in (*reads.items(), *((n, r) for n, r in writes.items() if n != out)):
+                shared = max(start, low) < min(end, high)
+                if shared and not ((name, out) in allowed and (start, end) == (low, high)):
+                    raise ClobberedError(f"{op.name} writes {out} over {name}")
+
+    def _scratch(self, op: Operator) -> Range | None:
+        size = kind_of(op).scratch_bytes(op, self.graph)
+        start = self._offsets.get(scratch_name(op))
+        assert (start is None) == (size == 0)
+        return None if start is None else (start, start + size)
+
+    def _scribble(self, op: Operator) -> None:
+        scratch = self._scratch(op)
+        if scratch is not None:
+            self.arena[slice(*scratch)] = b"\xaa" * (scratch[1] - scratch[0])
+
+    def _read(
+        self, op: Operator, name: str, written: Mapping[str, Array], scalars: Mapping[str, Array]
+    ) -> Array:
+        tensor = self.graph.tensor(name)
+        found = self._fetch(tensor, scalars)
+        if tensor.in_arena and not np.array_equal(found, written[name]):
+            raise ClobberedError(f"{op.name} reads {name}, which has been written over")
+        return found
+
+    def _fetch(self, tensor: Tensor, scalars: Mapping[str, Array]) -> Array:
+        if tensor.role is Role.CONSTANT:
+            return self._module.data[tensor.name]
+        if tensor.role is Role.STATE:
+            return self.state[tensor.name]
+        if not tensor.in_arena:
+            return scalars[tensor.name]
+        raw = np.frombuffer(bytes(self.arena[slice(*self._range(tensor))]), np.uint8)
+        if tensor.dtype is DType.BIT:
+            return unpack_mask(raw, tensor.shape)
+        return raw.view(numpy_dtype(tensor.dtype)).reshape(tensor.shape)
+
+    def _store(self, tensor: Tensor, data: Array) -> None:
+        packed = pack_mask(data) if tensor.dtype is DType.BIT else np.ascontiguousarray(data)
+        assert packed.nbytes == tensor.bytes
+        self.arena[slice(*self._range(tensor))] = packed.tobytes()
+
+
+def step_context(learning_rate: float, seed: int, steps: int, images_per_update: int) -> StepContext:
+    """As the interpreter makes it."""
+    key = reference.step_key(seed, steps)
+    apply = (steps + 1) % images_per_update == 0
+    return StepContext(float(np.float32(learning_rate)), key, apply, images_per_update)
