@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 
 from harness.targets import Target
 
-HANDLER_SYMBOL = "trainbench_fault"
 RECORD_SYMBOL = "trainbench_fault_record"
+STACK_BOTTOM_SYMBOL = "__stack_bottom"
 RECORD_BYTES = 28
 RECORD_MAGIC = 0xFA17FA17
 
@@ -20,6 +20,8 @@ _FORCED, _VECTTBL = 1 << 30, 1 << 1
 _SRAM = range(0x20000000, 0x40000000)
 """The architecture's SRAM region."""
 _NULL_PAGE = 0x100
+_STACK_OVERRUN = 0x10000
+"""Bytes below the stack that a frame too large may reach."""
 
 # Bit of CFSR → (kind of fault, what the firmware did). `{access}` is filled from the faulting instruction.
 _CAUSES = {
@@ -72,13 +74,22 @@ def parse_record(data: bytes) -> FaultRecord | None:
     return FaultRecord(*words) if magic == RECORD_MAGIC else None
 
 
-def explain(
-    record: FaultRecord, target: Target, instruction: bytes = b"", function: str | None = None
-) -> str:
+@dataclass(frozen=True)
+class FaultContext:
+    """What else is known about the place of a fault: the instruction there and the firmware's symbols."""
+
+    instruction: bytes = b""
+    function: str | None = None
+    stack_bottom: int | None = None
+
+
+def explain(record: FaultRecord, target: Target, context: FaultContext) -> str:
     """One sentence: the kind of fault, what the firmware did, the address, and where it was."""
     kind, deed = _cause(record)
-    access = f"{access_verb(instruction)} {_place(record.address, target)}"
-    where = f"pc {record.pc:#010x}" + (f" in {function}" if function else "")
+    access = f"{access_verb(context.instruction)} {_place(record.address, target, context.stack_bottom)}"
+    if record.pc == 0:
+        return f"{kind}: {deed.format(access=access)} (pc not recorded)"
+    where = f"pc {record.pc:#010x}" + (f" in {context.function}" if context.function else "")
     return f"{kind}: {deed.format(access=access)} ({where})"
 
 
@@ -108,10 +119,12 @@ def _cause(record: FaultRecord) -> tuple[str, str]:
     return "hard fault", f"the core stopped{forced} (CFSR {record.cfsr:#x}, HFSR {record.hfsr:#x})"
 
 
-def _place(address: int | None, target: Target) -> str:
+def _place(address: int | None, target: Target, stack_bottom: int | None) -> str:
     """The faulting address and what it lies outside of."""
     if address is None:
         return "an address the core did not record"
+    if stack_bottom is not None and stack_bottom - _STACK_OVERRUN <= address < stack_bottom:
+        return f"{address:#010x}, just below its stack, which has overflowed"
     if address < _NULL_PAGE:
         return f"{address:#010x}, through a null pointer"
     if address in _SRAM and target.budget is not None:

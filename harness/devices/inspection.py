@@ -9,9 +9,10 @@ from pyocd.core.exceptions import TransferFaultError
 from harness.devices.base import Diagnosis
 from harness.devices.elf import Image
 from harness.devices.faults import (
-    HANDLER_SYMBOL,
     RECORD_BYTES,
     RECORD_SYMBOL,
+    STACK_BOTTOM_SYMBOL,
+    FaultContext,
     FaultRecord,
     explain,
     parse_record,
@@ -19,7 +20,8 @@ from harness.devices.faults import (
 from harness.targets import Target
 
 _CFSR, _HFSR, _MMFAR, _BFAR = 0xE000ED28, 0xE000ED2C, 0xE000ED34, 0xE000ED38
-_FAULT_EXCEPTIONS = {3: "HardFault", 4: "MemManage", 5: "BusFault", 6: "UsageFault"}
+_FAULT_EXCEPTIONS = range(3, 7)
+"""Exception numbers of HardFault, MemManage, BusFault and UsageFault."""
 _WAIT_INSTRUCTIONS = (0xBF30, 0xBF20)
 """WFI and WFE."""
 
@@ -39,10 +41,12 @@ def inspect_core(core: Any, target: Target, image: Image | None) -> Diagnosis:
 def _look(core: Any, target: Target, image: Image | None, *, halted: bool) -> Diagnosis:
     registers = {name: int(core.read_core_register(name)) for name in ("pc", "lr", "sp", "xpsr")}
     pc, exception = registers["pc"], registers["xpsr"] & 0x1FF
-    handler = image.symbols.get(HANDLER_SYMBOL) if image else None
-    if exception in _FAULT_EXCEPTIONS or (handler is not None and handler.covers(pc)):
-        record = _record(core, image) or _live_record(core, registers)
-        sentence = explain(record, target, _instruction(core, record.pc), _function(image, record.pc))
+    # RAM survives a reset, and with it an old record: it counts only while an exception is active.
+    record = _record(core, image) if exception else None
+    if record is None and exception in _FAULT_EXCEPTIONS:
+        record = _live_record(core)
+    if record is not None:
+        sentence = explain(record, target, _context(core, image, record.pc))
         return Diagnosis("fault", sentence, registers | record.registers())
     where = f"{pc:#010x}" + (f" in {name}" if (name := _function(image, pc)) else "")
     if halted:
@@ -60,10 +64,19 @@ def _record(core: Any, image: Image | None) -> FaultRecord | None:
     return parse_record(bytes(core.read_memory_block8(symbol.address, RECORD_BYTES)))
 
 
-def _live_record(core: Any, registers: dict[str, int]) -> FaultRecord:
-    """The fault status registers themselves, for firmware that keeps no record."""
+def _live_record(core: Any) -> FaultRecord:
+    """The fault status registers themselves, for firmware that keeps no record; pc and lr are not known."""
     cfsr, hfsr, mmfar, bfar = (core.read32(address) for address in (_CFSR, _HFSR, _MMFAR, _BFAR))
-    return FaultRecord(cfsr, hfsr, mmfar, bfar, registers["pc"], registers["lr"])
+    return FaultRecord(cfsr, hfsr, mmfar, bfar, pc=0, lr=0)
+
+
+def _context(core: Any, image: Image | None, pc: int) -> FaultContext:
+    bottom = image.symbols.get(STACK_BOTTOM_SYMBOL) if image else None
+    return FaultContext(
+        instruction=_instruction(core, pc) if pc else b"",
+        function=_function(image, pc),
+        stack_bottom=bottom.address if bottom else None,
+    )
 
 
 def _instruction(core: Any, address: int) -> bytes:

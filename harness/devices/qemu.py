@@ -90,7 +90,7 @@ class QemuDevice(Device):
 
     def read(self, address: int, length: int) -> bytes:
         with self._talking(None, f"reading {length} bytes at {address:#010x}"):
-            return bytes(self._core.read_memory_block8(address, length))
+            return self._read(address, length)
 
     def write(self, address: int, data: bytes) -> None:
         with self._talking(None, f"writing {len(data)} bytes at {address:#010x}"):
@@ -143,6 +143,10 @@ class QemuDevice(Device):
             self._probe.close()
             self._serial.close()
 
+    def _read(self, address: int, length: int) -> bytes:
+        # Through the access port: the core's own read looks each byte up among software breakpoints.
+        return bytes(self._core.ap.read_memory_block8(address, length))
+
     def _check_fits(self, image: Image) -> None:
         for segment in image.segments:
             inside = (r for r in self._target.regions if r.start <= segment.address < r.start + r.size)
@@ -155,7 +159,7 @@ class QemuDevice(Device):
                 )
 
     def _compare(self, elf: Path, segment: Segment) -> None:
-        found = bytes(self._core.read_memory_block8(segment.address, len(segment.data)))
+        found = self._read(segment.address, len(segment.data))
         if found != segment.data:
             offset = next(
                 i for i, pair in enumerate(zip(segment.data, found, strict=True)) if len({*pair}) == 2
@@ -167,10 +171,10 @@ class QemuDevice(Device):
 
     def _exited(self) -> Diagnosis:
         how, output = self._process.how_it_ended(), self._process.output()
-        last = output.splitlines()[-1] if output else ""
         if "Lockup" in output:
             return Diagnosis("exited", f"the firmware locked up (a fault inside a fault handler), and {how}")
-        return Diagnosis("exited", how + (f" ({last})" if last else ""))
+        complaints = [line for line in output.splitlines() if line and "warning:" not in line]
+        return Diagnosis("exited", how + (f" ({complaints[0]})" if complaints else ""))
 
     @contextmanager
     def _reply_timeout(self, seconds: float) -> Iterator[None]:
