@@ -5,7 +5,10 @@
    smallest.
 2. Final: train on the training and validation parts together at that rate, with the final seeds; test once.
 
-Both run on the suite's reference target at batch 1, through the same cells as `trainbench run`; what is
+With several folds both are done for each fold on its own (its rate is chosen without its test part), and the
+test images of all folds are pooled: each image is tested once a seed, by a network that never saw it.
+
+All runs are on the suite's reference target at batch 1, through the same cells as `trainbench run`; what is
 finished in the folder is kept.
 """
 
@@ -15,11 +18,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.errors import HarnessError, UsageError
+from harness.request import read_inputs
 from harness.results.comparison import Cell, accuracies, compare, difference
 from harness.results.document import RunDocument
 from harness.results.statistics import Difference, Interval
 from harness.runner import Request, Watcher, run_suite
 from harness.suite import Method
+
+Choice = Mapping[str, tuple[float, float]]
+"""By method: the chosen learning rate and its validation accuracy."""
 
 SELECTION_FOLDER = "selection"
 FINAL_FOLDER = "final"
@@ -40,6 +47,8 @@ class Study:
     rates: tuple[float, ...]
     selection_seeds: tuple[int, ...]
     final_seeds: tuple[int, ...]
+    folds: int = 1
+    """1: the dataset's own split."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +57,10 @@ class Row:
 
     method: str
     rounding: str
-    learning_rate: float
+    learning_rates: tuple[float, ...]
+    """The chosen one of each fold."""
     validation_accuracy: float
+    """At the chosen rate, mean over folds."""
     before: Interval
     after: Interval
     against_baseline: Difference | None
@@ -84,12 +95,13 @@ def make_study(
     rates: tuple[float, ...],
     selection_seeds: tuple[int, ...],
     final_seeds: tuple[int, ...],
+    folds: int = 1,
 ) -> Study:
     """Check the parts and name the variants; raises UsageError for a grid that cannot be used."""
     if not rates or min(rates) <= 0:
         raise UsageError(f"learning rates have to be positive, not {', '.join(map(str, rates))}")
     named = replace(request, methods=variants(request.methods, roundings))
-    return Study(named, rates, selection_seeds, final_seeds)
+    return Study(named, rates, selection_seeds, final_seeds, folds)
 
 
 def run_study(study: Study, watcher: Watcher) -> tuple[list[Row], list[str]]:
@@ -97,10 +109,51 @@ def run_study(study: Study, watcher: Watcher) -> tuple[list[Row], list[str]]:
 
     Raises StudyError where every rate of a method's grid failed.
     """
-    selected = run_suite(_selection(study), watcher)
-    chosen = choose_rates(study.request.methods, study.rates, selected)
-    final = run_suite(_final(study, chosen), watcher)
-    return make_rows(study.request.methods, chosen, final), edge_warnings(chosen, study.rates)
+    choices: list[Choice] = []
+    finals: list[list[RunDocument]] = []
+    for part in fold_studies(study):
+        selected = run_suite(_selection(part), watcher)
+        choices.append(choose_rates(part.request.methods, part.rates, selected))
+        finals.append(run_suite(_final(part, choices[-1]), watcher))
+    rows = make_rows(study.request.methods, choices, pool_folds(finals))
+    warnings = [warning for choice in choices for warning in edge_warnings(choice, study.rates)]
+    return rows, sorted(set(warnings))
+
+
+def fold_studies(study: Study) -> list[Study]:
+    """One study a fold, each in a folder of its own; the study itself with the dataset's own split."""
+    if study.folds == 1:
+        return [study]
+    request = study.request
+    parts = []
+    for number in range(1, study.folds + 1):
+        dataset = f"fold:{number}/{study.folds}:{request.inputs.dataset}"
+        inputs = read_inputs(request.suite.name, request.inputs.backbone, dataset)
+        folder = request.out / f"fold-{number}-of-{study.folds}"
+        parts.append(replace(study, request=replace(request, inputs=inputs, out=folder), folds=1))
+    return parts
+
+
+def pool_folds(finals: Sequence[Sequence[RunDocument]]) -> list[RunDocument]:
+    """The first fold's documents with the test images of all folds, matched by method and seed.
+
+    Raises StudyError where a cell of a fold gave no accuracy.
+    """
+    for run in (run for fold in finals for run in fold):
+        if run.status != "done" or run.accuracy is None:
+            raise StudyError(f"{run.method}, seed {run.seed}, gave no accuracy: {run.reason}")
+    pooled = []
+    for first in finals[0]:
+        same = [
+            run for fold in finals for run in fold if (run.method, run.seed) == (first.method, first.seed)
+        ]
+        parts = [run.accuracy for run in same if run.accuracy is not None]
+        joined = {
+            field: tuple(value for part in parts for value in getattr(part, field))
+            for field in ("test_labels", "predicted_before", "predicted_after")
+        }
+        pooled.append(first.model_copy(update={"accuracy": parts[0].model_copy(update=joined)}))
+    return pooled
 
 
 def at_rate(method: Method, rate: float) -> Method:
@@ -111,7 +164,7 @@ def at_rate(method: Method, rate: float) -> Method:
 
 def choose_rates(
     methods: Sequence[Method], rates: Sequence[float], selected: Sequence[RunDocument]
-) -> dict[str, tuple[float, float]]:
+) -> Choice:
     """By method: (rate, mean validation accuracy) of the best rate; a rate that diverged is out."""
     chosen: dict[str, tuple[float, float]] = {}
     for method in methods:
@@ -128,7 +181,7 @@ def choose_rates(
     return chosen
 
 
-def edge_warnings(chosen: Mapping[str, tuple[float, float]], rates: Sequence[float]) -> list[str]:
+def edge_warnings(chosen: Choice, rates: Sequence[float]) -> list[str]:
     """Sentences for methods whose best rate is an end of the grid: a better one may lie beyond."""
     return [
         f"{name}: the chosen learning rate {rate:g} is the {word} of the grid, a better one may lie beyond"
@@ -139,20 +192,20 @@ def edge_warnings(chosen: Mapping[str, tuple[float, float]], rates: Sequence[flo
 
 
 def make_rows(
-    methods: Sequence[Method], chosen: Mapping[str, tuple[float, float]], final: Sequence[RunDocument]
+    methods: Sequence[Method], choices: Sequence[Choice], final: Sequence[RunDocument]
 ) -> list[Row]:
-    """One row a method, in the order of `methods`; UsageError when a final run failed."""
-    for run in final:
-        if run.status != "done":
-            raise StudyError(f"{run.method}, seed {run.seed}, gave no accuracy: {run.reason}")
+    """One row a method, in the order of `methods`; `choices`: the chosen rates of each fold."""
     comparison = compare(final)
     (target,) = comparison.targets
     cells = {method.name: comparison.cell(method.name, target) for method in methods}
     baseline = cells.get(BASELINE)
-    return [_row(method, chosen[method.name], cells[method.name], baseline) for method in methods]
+    return [
+        _row(method, [choice[method.name] for choice in choices], cells[method.name], baseline)
+        for method in methods
+    ]
 
 
-def _row(method: Method, chosen: tuple[float, float], cell: Cell, baseline: Cell | None) -> Row:
+def _row(method: Method, chosen: Sequence[tuple[float, float]], cell: Cell, baseline: Cell | None) -> Row:
     intervals = accuracies(cell)
     if intervals is None:
         raise StudyError(f"{method.name} was not tested")
@@ -160,8 +213,8 @@ def _row(method: Method, chosen: tuple[float, float], cell: Cell, baseline: Cell
     return Row(
         method=method.name,
         rounding=first.scheme.rounding,
-        learning_rate=chosen[0],
-        validation_accuracy=chosen[1],
+        learning_rates=tuple(rate for rate, _ in chosen),
+        validation_accuracy=sum(accuracy for _, accuracy in chosen) / len(chosen),
         before=intervals[0],
         after=intervals[1],
         against_baseline=None if baseline is None or baseline is cell else difference(cell, baseline),
@@ -184,7 +237,7 @@ def _selection(study: Study) -> Request:
     )
 
 
-def _final(study: Study, chosen: Mapping[str, tuple[float, float]]) -> Request:
+def _final(study: Study, chosen: Choice) -> Request:
     return replace(
         study.request,
         methods=tuple(

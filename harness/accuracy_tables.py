@@ -16,7 +16,7 @@ from harness.accuracy_study import BASELINE, Row
 from harness.results.store import write_atomically
 
 COLUMNS = (
-    *("method", "rounding", "learning_rate", "validation_accuracy"),
+    *("method", "rounding", "learning_rates", "validation_accuracy"),
     *("accuracy_before", "accuracy_after", "low", "high"),
     *("minus_last_layer", "minus_low", "minus_high", "seeds", "test_images"),
     *("state_bytes", "arena_bytes", "extra_memory_analytic"),
@@ -34,7 +34,7 @@ def print_rows(rows: Sequence[Row]) -> None:
         table.add_row(
             row.method,
             row.rounding,
-            f"{row.learning_rate:g}",
+            ", ".join(f"{rate:g}" for rate in row.learning_rates),
             f"{row.before.value:.1%}",
             f"{row.after.value:.1%} [{row.after.low:.1%}, {row.after.high:.1%}]",
             ""
@@ -54,7 +54,7 @@ def write_rows(rows: Sequence[Row], folder: Path) -> None:
         gain = row.against_baseline
         writer.writerow(
             [
-                *(row.method, row.rounding, row.learning_rate, row.validation_accuracy),
+                *(row.method, row.rounding, " ".join(map(str, row.learning_rates)), row.validation_accuracy),
                 *(row.before.value, row.after.value, row.after.low, row.after.high),
                 *((gain.value, gain.low, gain.high) if gain else ("", "", "")),
                 *(row.after.seeds, row.after.images),

@@ -136,6 +136,9 @@ def read_inputs(suite: str, backbone_file: Path, dataset_specification: str) -> 
 def absolute_specification(specification: str) -> str:
     """`kind:path` with an absolute path: jobs may run in another folder."""
     kind, colon, location = specification.partition(":")
+    if kind == "fold":
+        numbers, _, rest = location.partition(":")
+        return f"fold:{numbers}:{absolute_specification(rest)}"
     return f"{kind}:{Path(location).expanduser().absolute()}" if colon and location else specification
 
 

@@ -12,7 +12,7 @@ OURS = {*PACKAGES, "tests"}
 ALLOWED = {
     "engine": {"engine"},
     "fixtures": {"fixtures", "engine"},
-    "harness": {"harness", "engine"},
+    "harness": {"harness", "engine", "fixtures"},
     "harness/commands": {"harness", "engine", "fixtures", "reports"},
     "reports": {"reports", "harness.results"},
     "suites": {"suites", "harness", "engine"},

@@ -36,6 +36,10 @@ def accuracy(
     selection_seeds: Annotated[
         int, typer.Option("--selection-seeds", min=1, help="Seeds of the choice of the learning rate.")
     ] = 1,
+    folds: Annotated[
+        int,
+        typer.Option("--folds", min=1, help="Cross-validate over this many folds; 1: the dataset's split."),
+    ] = 1,
     backbone: BackboneOption = None,
     dataset: DatasetOption = None,
     epochs: EpochsOption = 10,
@@ -74,7 +78,7 @@ def accuracy(
         reference_only=True,
     )
     study = study_module.make_study(
-        request, roundings, rates, tuple(range(selection_seeds)), tuple(range(seeds))
+        request, roundings, rates, tuple(range(selection_seeds)), tuple(range(seeds)), folds
     )
     with ProgressWatcher() as watcher:
         rows, warnings = study_module.run_study(study, watcher)
