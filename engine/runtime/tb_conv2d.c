@@ -19,9 +19,10 @@ static const int8_t *weight_row(const tb_weights_t *weights, uint32_t oc, uint32
 }
 
 /* acc[p] += sum of w[i] * x[p * step + i] */
-static inline void dot_pixels(const int8_t *w, const int8_t *x, uint32_t step, uint32_t count, int32_t acc[PIXELS]) {
+TB_INLINE void dot_pixels(const int8_t *w, const int8_t *x, uint32_t step, uint32_t count, int32_t acc[PIXELS]) {
   const int8_t *x0 = x, *x1 = x0 + step, *x2 = x1 + step, *x3 = x2 + step;
   int32_t acc0 = acc[0], acc1 = acc[1], acc2 = acc[2], acc3 = acc[3];
+  TB_UNROLL
   for (uint32_t i = 0; i < count; i++) {
     int32_t weight = w[i];
     acc0 += weight * x0[i];
@@ -54,11 +55,57 @@ static int32_t border_pixel(const tb_conv_t *conv, const channel_t *c, const int
   return acc;
 }
 
+/* Where the outputs of one channel go. */
+typedef struct {
+  int8_t *y;
+  uint8_t *mask;
+  uint32_t channels;
+  int32_t multiplier;
+  uint32_t shift;
+  int64_t rounding;
+} output_t;
+
+/* Store `count` neighbouring pixels, the first at y[index]. */
+TB_INLINE void store_pixels(output_t out, const int32_t *acc, uint32_t index, uint32_t count) {
+  for (uint32_t p = 0; p < count; p++, index += out.channels) {
+    const uint32_t kept = tb_store_i8(tb_requantize(acc[p], out.multiplier, out.shift, out.rounding), out.y + index);
+    if (out.mask != NULL) out.mask[index >> 3] = (uint8_t)(out.mask[index >> 3] | (kept << (index & 7u)));
+  }
+}
+
+/* One row of outputs; those in `interior` see no tap outside the image. */
+static void conv2d_row(const tb_conv_t *conv, const channel_t *c, const int8_t *x, int32_t oy, tb_range_t interior,
+                       output_t out, uint32_t index) {
+  const int32_t step = conv->stride * c->channels, row = c->in_width * c->channels;
+  const int32_t origin = ((oy * conv->stride - conv->padding) * c->in_width - conv->padding) * c->channels;
+  for (int32_t ox = 0; ox < c->width;) {
+    int32_t acc[PIXELS];
+    if (ox >= interior.first && ox + PIXELS <= interior.end) {
+      for (int32_t p = 0; p < PIXELS; p++) acc[p] = c->folded;
+      for (int32_t ky = 0; ky < c->kernel_height; ky++) {
+        const int8_t *pixel = x + (origin + ox * step + ky * row);
+        dot_pixels(c->row + ky * c->run, pixel, (uint32_t)step, (uint32_t)c->run, acc);
+      }
+      store_pixels(out, acc, index, PIXELS);
+      index += PIXELS * out.channels;
+      ox += PIXELS;
+    } else {
+      acc[0] = border_pixel(conv, c, x, oy, ox);
+      store_pixels(out, acc, index, 1);
+      index += out.channels;
+      ox += 1;
+    }
+  }
+}
+
 void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,
                   uint8_t *mask, void *scratch) {
   const int pointwise = tb_is_pointwise(conv);
   const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
-  const uint32_t pixels = (uint32_t)conv->out_height * conv->out_width, out_channels = conv->out_channels;
+  const uint32_t pixels = (uint32_t)conv->out_height * conv->out_width;
+  const int32_t stride = conv->stride, padding = conv->padding, last = conv->kernel_width - 1;
+  const tb_range_t nothing = {0, 0};
+  output_t out = {y, mask, conv->out_channels, 0, conv->shift, tb_rounding(conv->out_zero)};
   channel_t c;
   c.height = pointwise ? 1 : conv->out_height;
   c.width = pointwise ? (int32_t)pixels : conv->out_width;
@@ -66,49 +113,28 @@ void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *we
   c.channels = conv->in_channels;
   c.kernel_height = conv->kernel_height;
   c.run = conv->kernel_width * conv->in_channels;
-  /* Columns and rows of outputs for which every tap lies inside the image. */
-  const int32_t stride = conv->stride, padding = conv->padding;
-  const int32_t step = stride * c.channels;
-  const tb_range_t left = tb_outputs_inside(0, stride, padding, c.in_width, c.width);
-  const tb_range_t right = tb_outputs_inside(conv->kernel_width - 1, stride, padding, c.in_width, c.width);
-  if (mask != NULL) tb_mask_clear(mask, pixels * out_channels);
-
-  for (uint32_t oc = 0; oc < out_channels; oc++) {
+  /* Columns of outputs for which every tap lies inside the image. */
+  tb_range_t columns = tb_outputs_inside(0, stride, padding, c.in_width, c.width);
+  columns.end = tb_outputs_inside(last, stride, padding, c.in_width, c.width).end;
+  if (mask != NULL) tb_mask_clear(mask, pixels * out.channels);
+  for (uint32_t oc = 0; oc < out.channels; oc++) {
     int32_t sum = 0;
     c.row = weight_row(weights, oc, taps, conv->in_channels, (int8_t *)scratch);
     for (int32_t i = 0; i < c.kernel_height * c.run; i++) sum += c.row[i];
     c.bias = bias[oc];
     c.folded = c.bias - conv->in_zero * sum;
-    const int32_t multiplier = conv->multiplier[oc];
-    uint32_t index = oc;
+    out.multiplier = conv->multiplier[oc];
     for (int32_t oy = 0; oy < c.height; oy++) {
       const int32_t iy = oy * stride - padding;
       const int inside = iy >= 0 && iy + c.kernel_height <= conv->in_height;
-      for (int32_t ox = 0; ox < c.width;) {
-        int32_t acc[PIXELS], count = 1;
-        if (inside && ox >= left.first && ox + PIXELS <= right.end) {
-          const int8_t *pixel = x + (iy * c.in_width + ox * stride - padding) * c.channels;
-          count = PIXELS;
-          for (int32_t p = 0; p < PIXELS; p++) acc[p] = c.folded;
-          for (int32_t ky = 0; ky < c.kernel_height; ky++) {
-            dot_pixels(c.row + ky * c.run, pixel + ky * c.in_width * c.channels, (uint32_t)step, (uint32_t)c.run, acc);
-          }
-        } else {
-          acc[0] = border_pixel(conv, &c, x, oy, ox);
-        }
-        for (int32_t p = 0; p < count; p++) {
-          const uint32_t kept = tb_store_i8(tb_requantize(acc[p], multiplier, conv->shift, conv->out_zero), y + index);
-          if (mask != NULL) mask[index >> 3] = (uint8_t)(mask[index >> 3] | (kept << (index & 7u)));
-          index += out_channels;
-        }
-        ox += count;
-      }
+      const uint32_t index = (uint32_t)(oy * c.width) * out.channels + oc;
+      conv2d_row(conv, &c, x, oy, inside ? columns : nothing, out, index);
     }
   }
 }
 
 /* block[pixel][lane] = sum over oc of g * w: `pixels` neighbouring pixels, `lanes` of a part's n stored channels. */
-static inline void grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n, float *block,
+TB_INLINE void grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n, float *block,
                               uint32_t pixels, uint32_t lanes) {
   float acc[PIXELS * TB_LANES];
   for (uint32_t i = 0; i < pixels * lanes; i++) acc[i] = 0.0f;
@@ -123,12 +149,12 @@ static inline void grad_block(const float *gradient, const int8_t *w, uint32_t o
   for (uint32_t i = 0; i < pixels * lanes; i++) block[i] = acc[i];
 }
 
-static TB_NOINLINE void full_grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n,
+TB_NOINLINE void full_grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n,
                                         float *block) {
   grad_block(gradient, w, out_channels, n, block, PIXELS, TB_LANES);
 }
 
-static TB_NOINLINE void tail_grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n,
+TB_NOINLINE void tail_grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n,
                                         float *block, uint32_t pixels, uint32_t lanes) {
   grad_block(gradient, w, out_channels, n, block, pixels, lanes);
 }
@@ -137,8 +163,8 @@ static void pointwise_grad_input(const tb_conv_t *conv, const float *gradient, c
   const uint32_t pixel_count = (uint32_t)conv->out_height * conv->out_width;
   const uint32_t out_channels = conv->out_channels, in_channels = conv->in_channels, n = part->count;
   float block[PIXELS * TB_LANES];
-  for (uint32_t first = 0; first < pixel_count; first += PIXELS) {
-    const uint32_t pixels = tb_minimum(pixel_count - first, PIXELS);
+  for (uint32_t first = 0, pixels; first < pixel_count; first += pixels) {
+    pixels = tb_minimum(pixel_count - first, PIXELS);
     for (uint32_t j = 0; j < n; j += TB_LANES) {
       const uint32_t lanes = tb_minimum(n - j, TB_LANES);
       if (pixels == PIXELS && lanes == TB_LANES) {
@@ -150,13 +176,13 @@ static void pointwise_grad_input(const tb_conv_t *conv, const float *gradient, c
         for (uint32_t l = 0; l < lanes; l++) dx[p * in_channels + tb_channel(part, j + l)] = block[p * lanes + l];
       }
     }
-    gradient += PIXELS * out_channels;
-    dx += PIXELS * in_channels;
+    gradient += pixels * out_channels;
+    dx += pixels * in_channels;
   }
 }
 
 /* dx of one input pixel and `lanes` stored input channels from j on, for any kernel and stride. */
-static inline void general_grad_block(const tb_conv_t *conv, const float *gradient, const tb_part_t *part, float *dx,
+TB_INLINE void general_grad_block(const tb_conv_t *conv, const float *gradient, const tb_part_t *part, float *dx,
                                       int32_t y, int32_t x, uint32_t j, uint32_t lanes) {
   const int32_t stride = conv->stride, kernel_width = conv->kernel_width, out_width = conv->out_width;
   const tb_range_t rows = tb_taps_reaching(y, conv->kernel_height, stride, conv->out_height);

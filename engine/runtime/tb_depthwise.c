@@ -14,14 +14,14 @@ typedef struct {
   uint32_t channel; /* the first */
 } block_t;
 
-/* acc[lane] += sum over taps of w * (x - zero); `x` is the (virtual) input pixel under the first tap. */
-static inline void sum_taps(const block_t *block, const int8_t *x, tb_range_t rows, tb_range_t columns, int32_t zero,
-                            int32_t *acc, uint32_t lanes) {
+/* acc[lane] += sum over taps of w * (x - zero); x[origin] lies under tap (0, 0), or would if it were in the image. */
+TB_INLINE void sum_taps(const block_t *block, const int8_t *x, int32_t origin, tb_range_t rows, tb_range_t columns,
+                        int32_t zero, int32_t *acc, uint32_t lanes) {
   const tb_conv_t *conv = block->conv;
   const int32_t channels = conv->in_channels, kernel_width = conv->kernel_width;
   for (int32_t ky = rows.first; ky < rows.end; ky++) {
     const int8_t *w = block->weights + (uint32_t)(ky * kernel_width + columns.first) * lanes;
-    const int8_t *pixel = x + (ky * conv->in_width + columns.first) * channels;
+    const int8_t *pixel = x + (origin + (ky * conv->in_width + columns.first) * channels);
     for (int32_t kx = columns.first; kx < columns.end; kx++) {
       for (uint32_t l = 0; l < lanes; l++) acc[l] += w[l] * (pixel[l] - zero);
       w += lanes;
@@ -30,13 +30,15 @@ static inline void sum_taps(const block_t *block, const int8_t *x, tb_range_t ro
   }
 }
 
-static inline void forward_block(const block_t *block, const int8_t *x, const int32_t *bias, int8_t *y, uint8_t *mask,
-                                 uint32_t lanes) {
+TB_INLINE void forward_block(const block_t *block, const int8_t *x, const int32_t *bias, int8_t *y, uint8_t *mask,
+                             uint32_t lanes) {
   const tb_conv_t *conv = block->conv;
   const uint32_t channels = conv->out_channels, taps = (uint32_t)conv->kernel_height * conv->kernel_width;
   const int32_t stride = conv->stride, padding = conv->padding;
   int32_t folded[TB_LANES]; /* bias - zero * sum of the weights, for pixels with no tap outside the image */
   const int32_t *multiplier = conv->multiplier + block->channel;
+  const uint32_t shift = conv->shift;
+  const int64_t rounding = tb_rounding(conv->out_zero);
   bias += block->channel;
   for (uint32_t l = 0; l < lanes; l++) folded[l] = bias[l];
   for (uint32_t i = 0; i < taps; i++) {
@@ -49,18 +51,18 @@ static inline void forward_block(const block_t *block, const int8_t *x, const in
     for (int32_t ox = 0; ox < conv->out_width; ox++) {
       const int32_t ix = ox * stride - padding;
       const tb_range_t columns = tb_taps_inside(ix, conv->kernel_width, conv->in_width);
-      const int8_t *pixel = x + (iy * conv->in_width + ix) * (int32_t)channels + block->channel;
+      const int32_t origin = (iy * conv->in_width + ix) * (int32_t)channels + (int32_t)block->channel;
       int32_t acc[TB_LANES];
       if (rows.end - rows.first == conv->kernel_height && columns.end - columns.first == conv->kernel_width) {
         for (uint32_t l = 0; l < lanes; l++) acc[l] = folded[l];
-        sum_taps(block, pixel, rows, columns, 0, acc, lanes);
+        sum_taps(block, x, origin, rows, columns, 0, acc, lanes);
       } else {
         for (uint32_t l = 0; l < lanes; l++) acc[l] = bias[l];
-        sum_taps(block, pixel, rows, columns, conv->in_zero, acc, lanes);
+        sum_taps(block, x, origin, rows, columns, conv->in_zero, acc, lanes);
       }
       uint32_t bits = 0;
       for (uint32_t l = 0; l < lanes; l++) {
-        const int32_t value = tb_requantize(acc[l], multiplier[l], conv->shift, conv->out_zero);
+        const int32_t value = tb_requantize(acc[l], multiplier[l], shift, rounding);
         bits |= tb_store_i8(value, y + index + l) << l;
       }
       if (mask != NULL) tb_mask_set(mask, index, bits);
@@ -69,7 +71,7 @@ static inline void forward_block(const block_t *block, const int8_t *x, const in
   }
 }
 
-static inline void grad_input_block(const block_t *block, const float *gradient, float *dx, uint32_t lanes) {
+TB_INLINE void grad_input_block(const block_t *block, const float *gradient, float *dx, uint32_t lanes) {
   const tb_conv_t *conv = block->conv;
   const int32_t channels = conv->in_channels, stride = conv->stride;
   const int32_t kernel_width = conv->kernel_width, out_width = conv->out_width;
@@ -98,21 +100,21 @@ static inline void grad_input_block(const block_t *block, const float *gradient,
   }
 }
 
-static TB_NOINLINE void full_forward_block(const block_t *block, const int8_t *x, const int32_t *bias, int8_t *y,
+TB_NOINLINE void full_forward_block(const block_t *block, const int8_t *x, const int32_t *bias, int8_t *y,
                                            uint8_t *mask) {
   forward_block(block, x, bias, y, mask, TB_LANES);
 }
 
-static TB_NOINLINE void tail_forward_block(const block_t *block, const int8_t *x, const int32_t *bias, int8_t *y,
+TB_NOINLINE void tail_forward_block(const block_t *block, const int8_t *x, const int32_t *bias, int8_t *y,
                                            uint8_t *mask, uint32_t lanes) {
   forward_block(block, x, bias, y, mask, lanes);
 }
 
-static TB_NOINLINE void full_grad_input_block(const block_t *block, const float *gradient, float *dx) {
+TB_NOINLINE void full_grad_input_block(const block_t *block, const float *gradient, float *dx) {
   grad_input_block(block, gradient, dx, TB_LANES);
 }
 
-static TB_NOINLINE void tail_grad_input_block(const block_t *block, const float *gradient, float *dx, uint32_t lanes) {
+TB_NOINLINE void tail_grad_input_block(const block_t *block, const float *gradient, float *dx, uint32_t lanes) {
   grad_input_block(block, gradient, dx, lanes);
 }
 

@@ -55,7 +55,7 @@ uint32_t tb_mix(uint32_t x);
 float tb_expf(float x); /* x <= 0 */
 float tb_logf(float x); /* x >= 1 */
 
-/* Forward. `mask` may be NULL. scratch of conv2d and its gradients: KH*KW*IC bytes where `channels` is not NULL, else none. */
+/* Forward. `mask` may be NULL. scratch of tb_conv2d_i8: KH*KW*IC bytes where `channels` is not NULL, else none. */
 void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,
                   uint8_t *mask, void *scratch);
 void tb_depthwise_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias,
@@ -68,7 +68,7 @@ void tb_fully_connected_f32(const float *x, const float *weight, const float *bi
                             uint32_t features);
 float tb_softmax_cross_entropy_f32(const float *logits, uint32_t label, float *gradient, uint32_t classes);
 
-/* Backward, float32 gradients. In-place operators take one buffer. */
+/* Backward, float32 gradients. In-place operators take one buffer. No scratch is used: it may be NULL. */
 void tb_masked_scale_f32(float *gradient, const uint8_t *mask, const float *scale, uint32_t pixels, uint32_t channels);
 void tb_conv2d_grad_input_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights, float *dx,
                               void *scratch);
@@ -82,7 +82,7 @@ void tb_accumulate_f32(const float *a, const float *b, float *y, uint32_t count)
 void tb_fully_connected_grad_input_f32(const float *dz, const float *weight, float *df, uint32_t classes,
                                        uint32_t features);
 
-/* Updates. scratch of conv2d_update: 4 * KH*KW*trainable_count bytes; bias_update: 4 * channels bytes; depthwise: none. */
+/* Updates. scratch of tb_bias_update_f32: 4 * channels bytes; of the others none: it may be NULL. */
 void tb_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const int8_t *x, const tb_weights_t *weights,
                           const tb_update_t *update, const tb_step_t *step, void *scratch);
 void tb_depthwise_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const int8_t *x,

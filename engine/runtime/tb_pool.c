@@ -6,7 +6,7 @@ void tb_global_average_pool_i8(const int8_t *x, int8_t *y, uint32_t pixels, uint
   for (uint32_t c = 0; c < channels; c++) {
     int32_t acc = -(int32_t)pixels * in_zero;
     for (uint32_t p = 0; p < pixels; p++) acc += x[p * channels + c];
-    tb_store_i8(tb_requantize(acc, multiplier, shift, out_zero), y + c);
+    tb_store_i8(tb_requantize(acc, multiplier, shift, tb_rounding(out_zero)), y + c);
   }
 }
 

@@ -26,13 +26,13 @@ static stream_t open_stream(const tb_update_t *update, const tb_step_t *step) {
   return stream;
 }
 
-/* In [0, 1). */
-static inline float uniform(const stream_t *stream, uint32_t index) {
-  return (float)(tb_mix(stream->key + index) >> 8) * 5.9604644775390625e-8f; /* 2^-24 */
+/* In [0, 1); position = key of the stream + index of the element. */
+TB_INLINE float uniform(uint32_t position) {
+  return (float)(tb_mix(position) >> 8) * 5.9604644775390625e-8f; /* 2^-24 */
 }
 
 /* Pass one gradient through its accumulator. Returns 0 if the value is not to be updated in this step. */
-static inline int accumulated(const tb_step_t *step, float *accumulator, uint32_t index, float *gradient) {
+TB_INLINE uint32_t accumulated(const tb_step_t *step, float *accumulator, uint32_t index, float *gradient) {
   if (step->accumulate) {
     const float sum = accumulator[index] + *gradient;
     accumulator[index] = step->apply ? 0.0f : sum;
@@ -41,26 +41,35 @@ static inline int accumulated(const tb_step_t *step, float *accumulator, uint32_
   return step->apply;
 }
 
-/* Move one int8 weight by -rate * gradient; rate = learning rate * scale of its channel. */
-static inline void apply_i8(const stream_t *stream, int8_t *weights, uint32_t index, float gradient, float rate) {
-  const tb_update_t *update = stream->update;
-  if (!accumulated(stream->step, update->accumulator, index, &gradient)) return;
-  const float d = -(rate * gradient);
-  if (update->rounding == TB_EXTENDED) {
-    const int32_t n = tb_floor_f32(tb_clamp_f32(d * 256.0f, -65536.0f, 65536.0f) + 0.5f);
-    const int32_t value = tb_clamp_i32(weights[index] * 256 + update->low[index] + n, -32768, 32767);
-    weights[index] = (int8_t)(value >> 8);
-    update->low[index] = (uint8_t)(value & 255);
+/* Move int8 weights index, index + stride, ... by -rates[i] * gradients[i]; a rate is learning rate * scale of the
+ * weight's channel. `gradients` is overwritten. */
+TB_NOINLINE void apply_block(const stream_t *stream, int8_t *weights, uint32_t index, uint32_t stride,
+                             float *gradients, const float *rates, uint32_t count) {
+  const tb_rounding_t rounding = stream->update->rounding;
+  const uint32_t key = stream->key + index;
+  uint8_t *low = stream->update->low;
+  uint32_t applied = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    applied += accumulated(stream->step, stream->update->accumulator, index + i * stride, &gradients[i]);
+    gradients[i] = -(rates[i] * gradients[i]);
+  }
+  if (applied == 0) return;
+  weights += index;
+  if (rounding == TB_EXTENDED) {
+    low += index;
+    for (uint32_t i = 0; i < count; i++, weights += stride, low += stride) {
+      const int32_t n = tb_floor_f32(tb_clamp_f32(gradients[i] * 256.0f, -65536.0f, 65536.0f) + 0.5f);
+      const int32_t value = tb_clamp_i32(*weights * 256 + *low + n, -32768, 32767);
+      *weights = (int8_t)(value >> 8);
+      *low = (uint8_t)(value & 255);
+    }
     return;
   }
-  const float offset = update->rounding == TB_STOCHASTIC ? uniform(stream, index) : 0.5f;
-  const int32_t n = tb_floor_f32(tb_clamp_f32(d, -256.0f, 256.0f) + offset);
-  weights[index] = (int8_t)tb_clamp_i32(weights[index] + n, -128, 127);
-}
-
-static void apply_block(const stream_t *stream, int8_t *weights, uint32_t index,
-                        const float *gradients, uint32_t count, float rate) {
-  for (uint32_t i = 0; i < count; i++) apply_i8(stream, weights, index + i, gradients[i], rate);
+  for (uint32_t i = 0; i < count; i++, weights += stride) {
+    const float offset = rounding == TB_STOCHASTIC ? uniform(key + i * stride) : 0.5f;
+    const int32_t n = tb_floor_f32(tb_clamp_f32(gradients[i], -256.0f, 256.0f) + offset);
+    *weights = (int8_t)tb_clamp_i32(*weights + n, -128, 127);
+  }
 }
 
 /* The pixels that one kernel position pairs: `g` and `x` at the first, and how far it is to the next. */
@@ -98,8 +107,9 @@ static pairs_t pairs_of(const tb_conv_t *conv, const float *gradient, const int8
 enum { CHANNELS = 4 }; /* output channels that share a load of the inputs */
 
 /* block[channel][lane] = sum over pixels of g * (x - zero): output channels from g on, inputs at `offsets` from x on. */
-static inline void conv2d_block(const pairs_t *pairs, const float *g_row, const int8_t *x_row, const uint32_t *offsets,
-                                float *block, uint32_t channels, uint32_t lanes, int neighbours) {
+TB_INLINE void conv2d_block(const pairs_t *pairs, const float *g_row, const int8_t *x_row,
+                                const uint32_t *offsets, float *block, uint32_t channels, uint32_t lanes,
+                                int neighbours) {
   const uint32_t g_column = pairs->g_column, x_column = pairs->x_column, columns = pairs->columns;
   const int32_t zero = pairs->zero;
   float acc[CHANNELS * TB_LANES];
@@ -118,16 +128,16 @@ static inline void conv2d_block(const pairs_t *pairs, const float *g_row, const 
   for (uint32_t i = 0; i < channels * lanes; i++) block[i] = acc[i];
 }
 
-static TB_NOINLINE void full_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x, float *block) {
+TB_NOINLINE void full_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x, float *block) {
   conv2d_block(pairs, g, x, NULL, block, CHANNELS, TB_LANES, 1);
 }
 
-static TB_NOINLINE void gather_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x,
+TB_NOINLINE void gather_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x,
                                             const uint32_t *offsets, float *block) {
   conv2d_block(pairs, g, x, offsets, block, CHANNELS, TB_LANES, 0);
 }
 
-static TB_NOINLINE void tail_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x,
+TB_NOINLINE void tail_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x,
                                           const uint32_t *offsets, float *block, uint32_t channels, uint32_t lanes) {
   conv2d_block(pairs, g, x, offsets, block, channels, lanes, 0);
 }
@@ -157,8 +167,9 @@ void tb_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const in
         }
         for (uint32_t o = 0; o < channels; o++) {
           const uint32_t index = ((oc + o) * taps + tap) * part.count + j;
-          const float rate = step->learning_rate * update->scale[oc + o];
-          apply_block(&stream, weights->trainable, index, block + o * lanes, lanes, rate);
+          float rates[TB_LANES];
+          for (uint32_t l = 0; l < lanes; l++) rates[l] = step->learning_rate * update->scale[oc + o];
+          apply_block(&stream, weights->trainable, index, 1, block + o * lanes, rates, lanes);
         }
       }
     }
@@ -166,7 +177,7 @@ void tb_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const in
 }
 
 /* block[lane] = sum over pixels of g * (x - zero), neighbouring channels. */
-static inline void depthwise_block(const pairs_t *pairs, uint32_t channel, float *block, uint32_t lanes) {
+TB_INLINE void depthwise_block(const pairs_t *pairs, uint32_t channel, float *block, uint32_t lanes) {
   const uint32_t g_column = pairs->g_column, x_column = pairs->x_column, columns = pairs->columns;
   const int32_t zero = pairs->zero;
   const float *g_row = pairs->g + channel;
@@ -183,11 +194,11 @@ static inline void depthwise_block(const pairs_t *pairs, uint32_t channel, float
   for (uint32_t l = 0; l < lanes; l++) block[l] = acc[l];
 }
 
-static TB_NOINLINE void full_depthwise_block(const pairs_t *pairs, uint32_t channel, float *block) {
+TB_NOINLINE void full_depthwise_block(const pairs_t *pairs, uint32_t channel, float *block) {
   depthwise_block(pairs, channel, block, TB_LANES);
 }
 
-static TB_NOINLINE void tail_depthwise_block(const pairs_t *pairs, uint32_t channel, float *block, uint32_t lanes) {
+TB_NOINLINE void tail_depthwise_block(const pairs_t *pairs, uint32_t channel, float *block, uint32_t lanes) {
   depthwise_block(pairs, channel, block, lanes);
 }
 
@@ -200,17 +211,15 @@ void tb_depthwise_conv2d_update_f32(const tb_conv_t *conv, const float *gradient
     const pairs_t pairs = pairs_of(conv, gradient, x, tap);
     for (uint32_t j = 0, lanes; j < part.count; j += lanes) {
       const uint32_t channel = tb_channel(&part, j);
-      float block[TB_LANES];
+      float block[TB_LANES], rates[TB_LANES];
       lanes = tb_minimum(tb_neighbours(&part, j), TB_LANES);
       if (lanes == TB_LANES) {
         full_depthwise_block(&pairs, channel, block);
       } else {
         tail_depthwise_block(&pairs, channel, block, lanes);
       }
-      for (uint32_t l = 0; l < lanes; l++) {
-        const float rate = step->learning_rate * update->scale[channel + l];
-        apply_i8(&stream, weights->trainable, (j + l) * taps + tap, block[l], rate);
-      }
+      for (uint32_t l = 0; l < lanes; l++) rates[l] = step->learning_rate * update->scale[channel + l];
+      apply_block(&stream, weights->trainable, j * taps + tap, taps, block, rates, lanes);
     }
   }
 }
@@ -227,7 +236,7 @@ void tb_bias_update_f32(const float *gradient, int32_t *bias, const tb_update_t 
     float value = sum[c];
     if (!accumulated(step, update->accumulator, c, &value)) continue;
     const float d = -((step->learning_rate * update->scale[c]) * value);
-    const float offset = update->rounding == TB_STOCHASTIC ? uniform(&stream, c) : 0.5f;
+    const float offset = update->rounding == TB_STOCHASTIC ? uniform(stream.key + c) : 0.5f;
     const int32_t n = tb_floor_f32(tb_clamp_f32(d, -1073741824.0f, 1073741824.0f) + offset);
     const int64_t moved = (int64_t)bias[c] + n; /* 2^31 at the most: one more than an int32 holds */
     bias[c] = (int32_t)(moved < -limit ? -limit : (moved > limit ? limit : moved));

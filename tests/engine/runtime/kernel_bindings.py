@@ -217,13 +217,10 @@ class Kernels:
         return _Weights(b.read(weights.frozen), b.read(weights.trainable), b.read(weights.channels), count)
 
     @staticmethod
-    def _scratch(b: _Buffers, size: int) -> ctypes.c_void_p | None:
-        return b.fresh((size + 3) // 4 * 4, np.uint8)[0] if size else None
-
-    @staticmethod
     def _merge_scratch(b: _Buffers, weights: Weights, g: ConvGeometry) -> ctypes.c_void_p | None:
-        needed = g.kernel_height * g.kernel_width * g.in_channels if weights.channels is not None else 0
-        return Kernels._scratch(b, needed)
+        if weights.channels is None:
+            return None
+        return b.fresh(g.kernel_height * g.kernel_width * g.in_channels, np.uint8)[0]
 
     def convolution(
         self,
@@ -267,7 +264,7 @@ class Kernels:
         if depthwise:
             self._call("tb_depthwise_conv2d_grad_input_f32", *operands)
         else:
-            self._call("tb_conv2d_grad_input_f32", *operands, self._merge_scratch(b, weights, g))
+            self._call("tb_conv2d_grad_input_f32", *operands, None)
         b.check()
         return result
 
@@ -320,8 +317,7 @@ class Kernels:
         if depthwise:
             self._call("tb_depthwise_conv2d_update_f32", ctypes.byref(conv), *operands)
         else:
-            scratch = self._scratch(b, 4 * g.kernel_height * g.kernel_width * count)
-            self._call("tb_conv2d_update_f32", ctypes.byref(conv), *operands, scratch)
+            self._call("tb_conv2d_update_f32", ctypes.byref(conv), *operands, None)
         b.check()
         return result, after
 
@@ -342,7 +338,7 @@ class Kernels:
             pixels,
             channels,
             ctypes.c_int32(limit),
-            self._scratch(b, 4 * channels),
+            b.fresh(channels, np.float32)[0],
         )
         b.check()
         return result, after
