@@ -182,22 +182,17 @@ def profile_cell(
 
 
 def plan_paint(firmware: Firmware, target: Target) -> Paint | None:
-    """What to paint: stack, arena, and what nobody owns of the memories that the firmware lies in.
-
-    None where the target describes no RAM.
-    """
+    """What to paint: stack, arena, and every byte of RAM that nobody owns. None where no RAM is described."""
     layout = firmware.sram
     owned = [*layout.static, *layout.state, *layout.agent, *layout.arena, layout.stack]
-    regions = {
-        region.name: Span(region.start, region.size) for region in target.regions if region.kind == "ram"
-    }
+    regions = [region for region in target.regions if region.kind == "ram"]
     if not regions:
         return None
     areas = [Area("the stack", layout.stack, "stack")]
     areas += [Area("the arena", span, "arena") for span in layout.arena]
-    for name, region in regions.items():
-        if any(span.overlaps(region) for span in owned):
-            areas += [Area(f"free memory in {name}", span, "free") for span in sram.free_spans(region, owned)]
+    for region in regions:
+        free = sram.free_spans(Span(region.start, region.size), owned)
+        areas += [Area(f"free memory in {region.name}", span, "free") for span in free]
     return Paint(tuple(areas), firmware.symbols)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,7 @@ STEP_SECONDS = 120.0
 """Default deadline of one training step or prediction: forty times a full update on an emulator."""
 CALL_SECONDS = 20.0
 """Deadline of everything else that is asked of a device."""
+_REAP_SECONDS = 1.0
 
 
 class Session:
@@ -38,7 +40,7 @@ class Session:
         """Let the firmware run and learn where its buffers are."""
         with self._diagnosed("the firmware starts"):
             deadline = Deadline.after(CALL_SECONDS)
-            self._link = LinkClient(self._device.serial())
+            self._link = LinkClient(self._device.serial(), on_silence=self._look)
             self._device.resume(deadline)
             self._link.hello(deadline)
             self._info = self._link.info(deadline)
@@ -105,6 +107,11 @@ class Session:
             return None
         return f"{damaged} of {counters.requests} frames on the serial link were damaged and sent again"
 
+    def _look(self) -> None:
+        """End the wait for a device that will never answer; one that computes is left alone."""
+        if self._device.diagnose().kind in ("fault", "exited"):
+            raise DeviceHang("the device stopped")
+
     @property
     def _client(self) -> LinkClient:
         if self._link is None:
@@ -129,6 +136,11 @@ class Session:
 
     def _explain(self, error: DeviceError, doing: str) -> DeviceError:
         diagnosis = self._device.diagnose()
+        patience = Deadline.after(_REAP_SECONDS if isinstance(error, DeviceGone) else 0.0)
+        while diagnosis.kind not in ("fault", "exited") and not patience.expired:
+            # Its sockets close a moment before the process can be seen to have ended.
+            time.sleep(0.02)
+            diagnosis = self._device.diagnose()
         where = f"{self._device.name}, while {doing}"
         if diagnosis.kind == "fault":
             return DeviceFault(f"{where}: {diagnosis.sentence}")

@@ -49,8 +49,8 @@ def print_verdict(documents: Sequence[RunDocument]) -> None:
                 if accuracy
                 else "",
             )
-    console = Console(highlight=False)
-    console.print(table, width=None if console.is_terminal else WIDTH)
+    interactive = Console().is_terminal
+    Console(highlight=False, width=None if interactive else WIDTH).print(table)
 
 
 def _reason(cell: Cell) -> str:

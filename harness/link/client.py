@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -88,8 +89,16 @@ class LinkClient:
     when the agent refuses or answers what the protocol forbids.
     """
 
-    def __init__(self, stream: serial.SerialBase, *, resend_after: float = RESEND_AFTER) -> None:
+    def __init__(
+        self,
+        stream: serial.SerialBase,
+        *,
+        resend_after: float = RESEND_AFTER,
+        on_silence: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_silence` is called before each resend; it may raise what explains the silence."""
         self._stream = stream
+        self._on_silence = on_silence
         self._resend_after = resend_after
         self._splitter = FrameSplitter()
         self._waiting: list[bytes] = []
@@ -168,6 +177,7 @@ class LinkClient:
             encoded = self._receive(silence, what)
             if encoded is None:
                 deadline.check(f"waiting for the reply to {what}")
+                self._on_silence()
                 patience *= 2
             else:
                 frame = self._intact(encoded)
