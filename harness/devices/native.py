@@ -105,6 +105,7 @@ class NativeDevice(Device):
         with self._memory_file(f"reading {length} bytes at {address:#x}") as fd:
             data = os.pread(fd, length, address)
         if len(data) != length:
+            self._running()
             raise DeviceError(f"{self.name}: only {len(data)} of {length} bytes exist at {address:#x}")
         return data
 
@@ -112,6 +113,7 @@ class NativeDevice(Device):
         with self._memory_file(f"writing {len(data)} bytes at {address:#x}") as fd:
             done = os.pwrite(fd, data, address)
         if done != len(data):
+            self._running()
             raise DeviceError(f"{self.name}: only {done} of {len(data)} bytes exist at {address:#x}")
 
     def serial(self) -> serial.SerialBase:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import serial
 from pyocd.core.exceptions import Error as PyocdError
@@ -65,7 +66,7 @@ class QemuDevice(Device):
                 debug.close()
                 raise
         try:
-            with self._talking(deadline, "starting"):
+            with self._talking(deadline, f"starting machine {target.qemu.machine}"):
                 self._session = open_session(target, self._probe)
                 self._core = self._session.target.selected_core
                 emulator = self._probe.client.monitor("info version").strip()
@@ -84,7 +85,7 @@ class QemuDevice(Device):
         return self._process.pid
 
     @property
-    def core(self):  # type: ignore[no-untyped-def]  # pyOCD is untyped
+    def core(self) -> Any:
         """pyOCD's CortexM, for breakpoints, stepping and registers."""
         return self._core
 
