@@ -124,8 +124,11 @@ def test_ends_in_words(
 def test_diagnosis_running_and_waiting(running: NativeDevice) -> None:
     assert diagnosis(running, "waiting").sentence == "the firmware waits for its link"
     running.serial().write(b"s")
-    found = diagnosis(running, "running")
-    assert "in spin_here" in found.sentence
+    deadline = Deadline.after(10)
+    while "in spin_here" not in (found := running.diagnose()).sentence:
+        deadline.check(f"waiting for the firmware to spin; it said {found.sentence!r}")
+        time.sleep(0.005)
+    assert found.kind == "running"
     assert running.diagnose().kind == "running"  # looking at it did not stop it
 
 
