@@ -76,6 +76,26 @@ def test_memory_while_running_sees_the_firmware_move(running: QemuDevice, symbol
     assert running.core.is_running()
 
 
+def test_looking_at_running_firmware_does_not_change_its_ticks(
+    running: QemuDevice, symbols: dict[str, Symbol]
+) -> None:
+    counts, looks = [], []
+    for look in (False, True):
+        command(running, symbols, 7)
+        deadline = Deadline.after(60)
+        looked = 0
+        while running.read(symbols["command"].address, 4) != bytes(4):
+            deadline.check("waiting for the timed loop")
+            looked += 1
+            if not look:
+                time.sleep(0.2)
+        counts.append(int.from_bytes(running.read(symbols["ticks"].address, 4), "little"))
+        looks.append(looked)
+    assert looks[1] > looks[0]
+    assert counts[0] == counts[1]
+    assert 80e6 / 40 <= counts[0] < 200e6 / 40
+
+
 def test_memory_that_the_mpu_denies_to_the_firmware_is_still_ours(
     running: QemuDevice, symbols: dict[str, Symbol]
 ) -> None:

@@ -8,6 +8,7 @@ extern uint32_t stack_top, data_start, data_end, data_load, bss_start, bss_end;
 volatile uint32_t counter;
 volatile uint32_t command;
 volatile uint32_t watched;
+volatile uint32_t ticks;
 volatile uint32_t initialised = 0x12345678;
 volatile uint32_t trainbench_fault_record[7];
 uint8_t buffer[65536];
@@ -45,6 +46,18 @@ static void protect(void) {
 __attribute__((noinline)) void tick(void) { ++counter; }
 
 __attribute__((noinline)) void poke_far(uint32_t address) { REG(address) = 1; }
+
+/* Ticks of the 25 MHz timer around 80 million instructions. */
+__attribute__((noinline)) uint32_t timed_loop(void) {
+  REG(0x40000008) = 0xFFFFFFFFU;
+  REG(0x40000004) = 0xFFFFFFFFU;
+  REG(0x40000000) = 1;
+  uint32_t before = REG(0x40000004);
+  for (uint32_t n = 0; n < 40000000U; ++n) {
+    __asm volatile("");
+  }
+  return before - REG(0x40000004);
+}
 
 __attribute__((noinline)) void wait_here(void) {
   for (;;) {
@@ -92,6 +105,10 @@ __attribute__((used)) int main(void) {
       case 6: /* vectors that point nowhere, then a fault: lockup */
         REG(0xE000ED08) = 0x00800000U;
         __asm volatile("dsb\nudf #1");
+        break;
+      case 7:
+        ticks = timed_loop();
+        command = 0;
         break;
       default:
         break;
