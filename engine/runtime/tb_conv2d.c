@@ -137,15 +137,20 @@ void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *we
 TB_INLINE void grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n, float *block,
                               uint32_t pixels, uint32_t lanes) {
   float acc[PIXELS * TB_LANES];
+  TB_UNROLL_BLOCK
   for (uint32_t i = 0; i < pixels * lanes; i++) acc[i] = 0.0f;
   for (uint32_t oc = 0; oc < out_channels; oc++, w += n) {
     float weight[TB_LANES];
+    TB_UNROLL_BLOCK
     for (uint32_t l = 0; l < lanes; l++) weight[l] = (float)w[l];
+    TB_UNROLL_BLOCK
     for (uint32_t p = 0; p < pixels; p++) {
       const float g = gradient[p * out_channels + oc];
+      TB_UNROLL_BLOCK
       for (uint32_t l = 0; l < lanes; l++) acc[p * lanes + l] += g * weight[l];
     }
   }
+  TB_UNROLL_BLOCK
   for (uint32_t i = 0; i < pixels * lanes; i++) block[i] = acc[i];
 }
 
@@ -154,9 +159,14 @@ TB_NOINLINE void full_grad_block(const float *gradient, const int8_t *w, uint32_
   grad_block(gradient, w, out_channels, n, block, PIXELS, TB_LANES);
 }
 
-TB_NOINLINE void tail_grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n,
-                                        float *block, uint32_t pixels, uint32_t lanes) {
-  grad_block(gradient, w, out_channels, n, block, pixels, lanes);
+TB_NOINLINE void narrow_grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n,
+                                   float *block) {
+  grad_block(gradient, w, out_channels, n, block, PIXELS, 1);
+}
+
+TB_NOINLINE void single_grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n,
+                                   float *block) {
+  grad_block(gradient, w, out_channels, n, block, 1, 1);
 }
 
 static void pointwise_grad_input(const tb_conv_t *conv, const float *gradient, const tb_part_t *part, float *dx) {
@@ -164,13 +174,15 @@ static void pointwise_grad_input(const tb_conv_t *conv, const float *gradient, c
   const uint32_t out_channels = conv->out_channels, in_channels = conv->in_channels, n = part->count;
   float block[PIXELS * TB_LANES];
   for (uint32_t first = 0, pixels; first < pixel_count; first += pixels) {
-    pixels = tb_minimum(pixel_count - first, PIXELS);
-    for (uint32_t j = 0; j < n; j += TB_LANES) {
-      const uint32_t lanes = tb_minimum(n - j, TB_LANES);
-      if (pixels == PIXELS && lanes == TB_LANES) {
+    pixels = pixel_count - first >= PIXELS ? PIXELS : 1;
+    for (uint32_t j = 0, lanes; j < n; j += lanes) {
+      lanes = pixels == PIXELS && n - j >= TB_LANES ? TB_LANES : 1;
+      if (lanes > 1) {
         full_grad_block(gradient, part->data + j, out_channels, n, block);
+      } else if (pixels > 1) {
+        narrow_grad_block(gradient, part->data + j, out_channels, n, block);
       } else {
-        tail_grad_block(gradient, part->data + j, out_channels, n, block, pixels, lanes);
+        single_grad_block(gradient, part->data + j, out_channels, n, block);
       }
       for (uint32_t p = 0; p < pixels; p++) {
         for (uint32_t l = 0; l < lanes; l++) dx[p * in_channels + tb_channel(part, j + l)] = block[p * lanes + l];
@@ -189,6 +201,7 @@ TB_INLINE void general_grad_block(const tb_conv_t *conv, const float *gradient, 
   const tb_range_t columns = tb_taps_reaching(x, kernel_width, stride, out_width);
   const uint32_t n = part->count, taps = (uint32_t)conv->kernel_height * conv->kernel_width;
   float acc[TB_LANES];
+  TB_UNROLL_BLOCK
   for (uint32_t l = 0; l < lanes; l++) acc[l] = 0.0f;
   for (uint32_t oc = 0; oc < conv->out_channels; oc++) {
     const int8_t *w = part->data + (size_t)oc * taps * n + j;
@@ -197,6 +210,7 @@ TB_INLINE void general_grad_block(const tb_conv_t *conv, const float *gradient, 
         const int32_t pixel = (y - ky) / stride * out_width + (x - kx) / stride;
         const float g = gradient[(uint32_t)pixel * conv->out_channels + oc];
         const int8_t *tap = w + (uint32_t)(ky * kernel_width + kx) * n;
+        TB_UNROLL_BLOCK
         for (uint32_t l = 0; l < lanes; l++) acc[l] += g * (float)tap[l];
       }
     }

@@ -1,7 +1,7 @@
 /* tb_depthwise.c: depthwise convolution with int8 weights, forward and gradient of its input.
  *
- * A block of neighbouring channels is computed side by side. Its weights are copied to [tap][lane], so that a tap reads
- * neighbours; kernels larger than TB_TAPS take one channel at a time, which needs no copy.
+ * A block of TB_LANES neighbouring channels is computed side by side. Its weights are copied to [tap][lane], so that a
+ * tap reads neighbours. What is left, and kernels larger than TB_TAPS, take one channel at a time and no copy.
  */
 #include "tb_internal.h"
 
@@ -23,6 +23,7 @@ TB_INLINE void sum_taps(const block_t *block, const int8_t *x, int32_t origin, t
     const int8_t *w = block->weights + (uint32_t)(ky * kernel_width + columns.first) * lanes;
     const int8_t *pixel = x + (origin + (ky * conv->in_width + columns.first) * channels);
     for (int32_t kx = columns.first; kx < columns.end; kx++) {
+      TB_UNROLL_BLOCK
       for (uint32_t l = 0; l < lanes; l++) acc[l] += w[l] * (pixel[l] - zero);
       w += lanes;
       pixel += channels;
@@ -40,8 +41,10 @@ TB_INLINE void forward_block(const block_t *block, const int8_t *x, const int32_
   const uint32_t shift = conv->shift;
   const int64_t rounding = tb_rounding(conv->out_zero);
   bias += block->channel;
+  TB_UNROLL_BLOCK
   for (uint32_t l = 0; l < lanes; l++) folded[l] = bias[l];
   for (uint32_t i = 0; i < taps; i++) {
+    TB_UNROLL_BLOCK
     for (uint32_t l = 0; l < lanes; l++) folded[l] -= conv->in_zero * block->weights[i * lanes + l];
   }
   uint32_t index = block->channel;
@@ -54,13 +57,16 @@ TB_INLINE void forward_block(const block_t *block, const int8_t *x, const int32_
       const int32_t origin = (iy * conv->in_width + ix) * (int32_t)channels + (int32_t)block->channel;
       int32_t acc[TB_LANES];
       if (rows.end - rows.first == conv->kernel_height && columns.end - columns.first == conv->kernel_width) {
+        TB_UNROLL_BLOCK
         for (uint32_t l = 0; l < lanes; l++) acc[l] = folded[l];
         sum_taps(block, x, origin, rows, columns, 0, acc, lanes);
       } else {
+        TB_UNROLL_BLOCK
         for (uint32_t l = 0; l < lanes; l++) acc[l] = bias[l];
         sum_taps(block, x, origin, rows, columns, conv->in_zero, acc, lanes);
       }
       uint32_t bits = 0;
+      TB_UNROLL_BLOCK
       for (uint32_t l = 0; l < lanes; l++) {
         const int32_t value = tb_requantize(acc[l], multiplier[l], shift, rounding);
         bits |= tb_store_i8(value, y + index + l) << l;
@@ -86,12 +92,14 @@ TB_INLINE void grad_input_block(const block_t *block, const float *gradient, flo
       const tb_range_t columns = tb_taps_reaching(x, kernel_width, stride, out_width);
       int32_t row = (first_row + (x - columns.first) / stride) * channels; /* index of the first tap's gradient */
       float acc[TB_LANES];
+      TB_UNROLL_BLOCK
       for (uint32_t l = 0; l < lanes; l++) acc[l] = 0.0f;
       for (int32_t ky = rows.first; ky < rows.end; ky += stride, row -= out_width * channels) {
         int32_t pixel = row;
         for (int32_t kx = columns.first; kx < columns.end; kx += stride, pixel -= channels) {
           const int8_t *w = block->weights + (uint32_t)(ky * kernel_width + kx) * lanes;
           const float *g = gradient + pixel;
+          TB_UNROLL_BLOCK
           for (uint32_t l = 0; l < lanes; l++) acc[l] += g[l] * (float)w[l];
         }
       }
@@ -101,34 +109,34 @@ TB_INLINE void grad_input_block(const block_t *block, const float *gradient, flo
 }
 
 TB_NOINLINE void full_forward_block(const block_t *block, const int8_t *x, const int32_t *bias, int8_t *y,
-                                           uint8_t *mask) {
+                                    uint8_t *mask) {
   forward_block(block, x, bias, y, mask, TB_LANES);
 }
 
-TB_NOINLINE void tail_forward_block(const block_t *block, const int8_t *x, const int32_t *bias, int8_t *y,
-                                           uint8_t *mask, uint32_t lanes) {
-  forward_block(block, x, bias, y, mask, lanes);
+TB_NOINLINE void single_forward_block(const block_t *block, const int8_t *x, const int32_t *bias, int8_t *y,
+                                      uint8_t *mask) {
+  forward_block(block, x, bias, y, mask, 1);
 }
 
 TB_NOINLINE void full_grad_input_block(const block_t *block, const float *gradient, float *dx) {
   grad_input_block(block, gradient, dx, TB_LANES);
 }
 
-TB_NOINLINE void tail_grad_input_block(const block_t *block, const float *gradient, float *dx, uint32_t lanes) {
-  grad_input_block(block, gradient, dx, lanes);
+TB_NOINLINE void single_grad_input_block(const block_t *block, const float *gradient, float *dx) {
+  grad_input_block(block, gradient, dx, 1);
 }
 
 /* Make the next block of a part from stored channel j on. Returns how many lanes it has; `copy` holds its weights. */
 static uint32_t next_block(block_t *block, const tb_conv_t *conv, const tb_part_t *part, uint32_t j, int8_t *copy) {
   const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
-  const uint32_t lanes = taps > TB_TAPS ? 1 : tb_minimum(tb_neighbours(part, j), TB_LANES);
+  const uint32_t lanes = taps <= TB_TAPS && tb_neighbours(part, j) >= TB_LANES ? TB_LANES : 1;
   const int8_t *stored = part->data + (size_t)j * taps;
   block->conv = conv;
   block->channel = tb_channel(part, j);
   block->weights = stored;
   if (lanes == 1) return lanes;
   for (uint32_t tap = 0; tap < taps; tap++) {
-    for (uint32_t l = 0; l < lanes; l++) copy[tap * lanes + l] = stored[l * taps + tap];
+    for (uint32_t l = 0; l < TB_LANES; l++) copy[tap * TB_LANES + l] = stored[l * taps + tap];
   }
   block->weights = copy;
   return lanes;
@@ -147,7 +155,7 @@ void tb_depthwise_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_wei
       if (lanes == TB_LANES) {
         full_forward_block(&block, x, bias, y, mask);
       } else {
-        tail_forward_block(&block, x, bias, y, mask, lanes);
+        single_forward_block(&block, x, bias, y, mask);
       }
     }
   }
@@ -165,7 +173,7 @@ void tb_depthwise_conv2d_grad_input_f32(const tb_conv_t *conv, const float *grad
       if (lanes == TB_LANES) {
         full_grad_input_block(&block, gradient, dx);
       } else {
-        tail_grad_input_block(&block, gradient, dx, lanes);
+        single_grad_input_block(&block, gradient, dx);
       }
     }
   }

@@ -40,8 +40,10 @@
 #endif
 #if defined(__arm__) && defined(__GNUC__) && !defined(__clang__)
 #define TB_UNROLL _Pragma("GCC unroll 4")
+#define TB_UNROLL_BLOCK _Pragma("GCC unroll 16") /* completely: no block is larger */
 #else
 #define TB_UNROLL
+#define TB_UNROLL_BLOCK
 #endif
 
 #define TB_LIMIT 1152921504606846976.0f /* 2^60: no gradient is larger */

@@ -106,25 +106,30 @@ static pairs_t pairs_of(const tb_conv_t *conv, const float *gradient, const int8
 
 enum { CHANNELS = 4 }; /* output channels that share a load of the inputs */
 
-/* block[channel][lane] = sum over pixels of g * (x - zero): output channels from g on, inputs at `offsets` from x on. */
+/* block[channel][lane] = sum over pixels of g * (x - zero): output channels from g on, inputs x[offsets] (or from x on). */
 TB_INLINE void conv2d_block(const pairs_t *pairs, const float *g_row, const int8_t *x_row,
                                 const uint32_t *offsets, float *block, uint32_t channels, uint32_t lanes,
                                 int neighbours) {
   const uint32_t g_column = pairs->g_column, x_column = pairs->x_column, columns = pairs->columns;
   const int32_t zero = pairs->zero;
   float acc[CHANNELS * TB_LANES];
+  TB_UNROLL_BLOCK
   for (uint32_t i = 0; i < channels * lanes; i++) acc[i] = 0.0f;
   for (uint32_t row = 0; row < pairs->rows; row++, g_row += pairs->g_row, x_row += pairs->x_row) {
     const float *g = g_row;
     const int8_t *x = x_row;
     for (uint32_t column = 0; column < columns; column++, g += g_column, x += x_column) {
       float value[TB_LANES];
+      TB_UNROLL_BLOCK
       for (uint32_t l = 0; l < lanes; l++) value[l] = (float)(x[neighbours ? l : offsets[l]] - zero);
+      TB_UNROLL_BLOCK
       for (uint32_t o = 0; o < channels; o++) {
+        TB_UNROLL_BLOCK
         for (uint32_t l = 0; l < lanes; l++) acc[o * lanes + l] += g[o] * value[l];
       }
     }
   }
+  TB_UNROLL_BLOCK
   for (uint32_t i = 0; i < channels * lanes; i++) block[i] = acc[i];
 }
 
@@ -137,9 +142,12 @@ TB_NOINLINE void gather_conv2d_block(const pairs_t *pairs, const float *g, const
   conv2d_block(pairs, g, x, offsets, block, CHANNELS, TB_LANES, 0);
 }
 
-TB_NOINLINE void tail_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x,
-                                          const uint32_t *offsets, float *block, uint32_t channels, uint32_t lanes) {
-  conv2d_block(pairs, g, x, offsets, block, channels, lanes, 0);
+TB_NOINLINE void narrow_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x, float *block) {
+  conv2d_block(pairs, g, x, NULL, block, CHANNELS, 1, 1);
+}
+
+TB_NOINLINE void single_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x, float *block) {
+  conv2d_block(pairs, g, x, NULL, block, 1, 1, 1);
 }
 
 void tb_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const int8_t *x, const tb_weights_t *weights,
@@ -150,16 +158,18 @@ void tb_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const in
   (void)scratch; /* a block's gradient stays in registers */
   for (uint32_t tap = 0; tap < taps; tap++) {
     const pairs_t pairs = pairs_of(conv, gradient, x, tap);
-    for (uint32_t oc = 0; oc < conv->out_channels; oc += CHANNELS) {
-      const uint32_t channels = tb_minimum(conv->out_channels - oc, CHANNELS);
+    for (uint32_t oc = 0, channels; oc < conv->out_channels; oc += channels) {
       const float *g = pairs.g + oc;
-      for (uint32_t j = 0; j < part.count; j += TB_LANES) {
-        const uint32_t lanes = tb_minimum(part.count - j, TB_LANES);
+      channels = conv->out_channels - oc >= CHANNELS ? CHANNELS : 1;
+      for (uint32_t j = 0, lanes; j < part.count; j += lanes) {
         uint32_t offsets[TB_LANES];
         float block[CHANNELS * TB_LANES];
+        lanes = channels == CHANNELS && part.count - j >= TB_LANES ? TB_LANES : 1;
         for (uint32_t l = 0; l < lanes; l++) offsets[l] = tb_channel(&part, j + l);
-        if (channels < CHANNELS || lanes < TB_LANES) {
-          tail_conv2d_block(&pairs, g, pairs.x, offsets, block, channels, lanes);
+        if (channels == 1) {
+          single_conv2d_block(&pairs, g, pairs.x + offsets[0], block);
+        } else if (lanes == 1) {
+          narrow_conv2d_block(&pairs, g, pairs.x + offsets[0], block);
         } else if (offsets[TB_LANES - 1] - offsets[0] == TB_LANES - 1) {
           full_conv2d_block(&pairs, g, pairs.x + offsets[0], block);
         } else {
@@ -183,14 +193,17 @@ TB_INLINE void depthwise_block(const pairs_t *pairs, uint32_t channel, float *bl
   const float *g_row = pairs->g + channel;
   const int8_t *x_row = pairs->x + channel;
   float acc[TB_LANES];
+  TB_UNROLL_BLOCK
   for (uint32_t l = 0; l < lanes; l++) acc[l] = 0.0f;
   for (uint32_t row = 0; row < pairs->rows; row++, g_row += pairs->g_row, x_row += pairs->x_row) {
     const float *g = g_row;
     const int8_t *x = x_row;
     for (uint32_t column = 0; column < columns; column++, g += g_column, x += x_column) {
+      TB_UNROLL_BLOCK
       for (uint32_t l = 0; l < lanes; l++) acc[l] += g[l] * (float)(x[l] - zero);
     }
   }
+  TB_UNROLL_BLOCK
   for (uint32_t l = 0; l < lanes; l++) block[l] = acc[l];
 }
 
@@ -198,8 +211,8 @@ TB_NOINLINE void full_depthwise_block(const pairs_t *pairs, uint32_t channel, fl
   depthwise_block(pairs, channel, block, TB_LANES);
 }
 
-TB_NOINLINE void tail_depthwise_block(const pairs_t *pairs, uint32_t channel, float *block, uint32_t lanes) {
-  depthwise_block(pairs, channel, block, lanes);
+TB_NOINLINE void single_depthwise_block(const pairs_t *pairs, uint32_t channel, float *block) {
+  depthwise_block(pairs, channel, block, 1);
 }
 
 void tb_depthwise_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const int8_t *x,
@@ -212,11 +225,11 @@ void tb_depthwise_conv2d_update_f32(const tb_conv_t *conv, const float *gradient
     for (uint32_t j = 0, lanes; j < part.count; j += lanes) {
       const uint32_t channel = tb_channel(&part, j);
       float block[TB_LANES], rates[TB_LANES];
-      lanes = tb_minimum(tb_neighbours(&part, j), TB_LANES);
+      lanes = tb_neighbours(&part, j) >= TB_LANES ? TB_LANES : 1;
       if (lanes == TB_LANES) {
         full_depthwise_block(&pairs, channel, block);
       } else {
-        tail_depthwise_block(&pairs, channel, block, lanes);
+        single_depthwise_block(&pairs, channel, block);
       }
       for (uint32_t l = 0; l < lanes; l++) rates[l] = step->learning_rate * update->scale[channel + l];
       apply_block(&stream, weights->trainable, j * taps + tap, taps, block, rates, lanes);
@@ -229,6 +242,7 @@ void tb_bias_update_f32(const float *gradient, int32_t *bias, const tb_update_t 
   const stream_t stream = open_stream(update, step);
   float *sum = (float *)scratch;
   for (uint32_t c = 0; c < channels; c++) sum[c] = 0.0f;
+  TB_UNROLL_BLOCK
   for (uint32_t p = 0; p < pixels; p++) {
     for (uint32_t c = 0; c < channels; c++) sum[c] += *gradient++;
   }
