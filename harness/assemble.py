@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from fixtures.peers import peer_figures
 from harness.build import Firmware
 from harness.cell import Measurement
 from harness.errors import MeasurementError
@@ -14,7 +15,7 @@ from harness.measure.latency import MINIMUM_SAMPLES, reading_kind, tick_series
 from harness.measure.sram import Touched
 from harness.prepare import Trainer
 from harness.provenance import git_revision, host_description, package_versions, trainbench_version
-from harness.results.document import Provenance, RunDocument, Sections, Sram, TickSeries
+from harness.results.document import Provenance, ReferenceFigure, RunDocument, Sections, Sram, TickSeries
 from harness.results.store import INPUTS_DIGEST
 from harness.suite import Method
 from harness.targets import Target
@@ -36,6 +37,8 @@ class Inputs:
     class_names: tuple[str, ...]
     image_size: int
     """Height and width of the network's input, pixels."""
+    network: tuple[int, int] = (0, 0)
+    """(convolutions, convolution weights): by which peers' figures are found."""
 
 
 def make_sram(firmware: Firmware, trainer: Trainer, target: Target, touched: Touched) -> Sram:
@@ -140,6 +143,7 @@ def make_document(
         digests=measured.digests,
         accuracy=measured.accuracy,
         warnings=tuple(warnings),
+        references=_references(subject),
         notes={INPUTS_DIGEST: inputs_digest, "state_bytes": str(subject.trainer.state_bytes)},
     )
 
@@ -168,6 +172,19 @@ def _head(subject: Subject) -> dict[str, Any]:
         "scheme": subject.trainer.scheme,
         "plan": subject.trainer.plan,
     }
+
+
+def _references(subject: Subject) -> tuple[ReferenceFigure, ...]:
+    """What peers need for exactly this work."""
+    inputs = subject.inputs
+    found = peer_figures(
+        inputs.network,
+        inputs.image_size,
+        subject.method.scheme_name,
+        len(inputs.class_names),
+        subject.target.core,
+    )
+    return tuple(ReferenceFigure(**asdict(figure)) for figure in found)
 
 
 def _series(ticks: tuple[int, ...], target: Target) -> TickSeries | None:

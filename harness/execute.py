@@ -123,7 +123,9 @@ def run_cell(job: CellJob, report: Report) -> RunDocument:
     """Open the device, load, measure, and make the run document. Raises HarnessError's kinds."""
     started, clock = datetime.now(UTC), time.monotonic()
     target = load_target(job.target)
-    samples = load_samples(job.inputs.dataset, job.inputs.image_size, job.split)
+    samples = replace(
+        load_samples(job.inputs.dataset, job.inputs.image_size, job.split), class_names=job.inputs.class_names
+    )
     paint = plan_paint(job.firmware, target) if job.task.measure_sram else None
     with open_device(target, Deadline.after(LOAD_SECONDS)) as device:
         device.load(job.firmware.elf, Deadline.after(LOAD_SECONDS))

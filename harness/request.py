@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from engine.frontends import load_backbone
+from engine.schemes import network_shape
 from fixtures.datasets import load_dataset
 from harness.assemble import Inputs
 from harness.devices.availability import availability
@@ -38,6 +39,7 @@ class Overrides:
     sram_budget: int | None = None
     parallel: int | None = None
     step_seconds: float | None = None
+    classes: int | None = None
 
 
 def make_request(suite_name: str, overrides: Overrides, *, reference_only: bool = False) -> Request:
@@ -59,7 +61,9 @@ def make_request(suite_name: str, overrides: Overrides, *, reference_only: bool 
     check_targets(targets)
     return Request(
         suite=suite,
-        inputs=read_inputs(suite.name, backbone_path(suite, overrides.backbone), suite.dataset),
+        inputs=read_inputs(
+            suite.name, backbone_path(suite, overrides.backbone), suite.dataset, overrides.classes
+        ),
         targets=targets,
         methods=methods,
         seeds=seeds,
@@ -114,8 +118,13 @@ def backbone_path(suite: Suite, given: Path | None) -> Path:
     return (given.expanduser() if given is not None else PROJECT_ROOT / suite.backbone).absolute()
 
 
-def read_inputs(suite: str, backbone_file: Path, dataset_specification: str) -> Inputs:
-    """Read backbone and dataset once, so that a broken one is an error before any job starts."""
+def read_inputs(
+    suite: str, backbone_file: Path, dataset_specification: str, classes: int | None = None
+) -> Inputs:
+    """Read backbone and dataset once, so that a broken one is an error before any job starts.
+
+    `classes`: outputs of the classifier, by default one a class of the dataset; more stay unused.
+    """
     backbone = load_backbone(backbone_file)
     specification = absolute_specification(dataset_specification)
     dataset = load_dataset(specification, backbone.input_size)
@@ -128,9 +137,18 @@ def read_inputs(suite: str, backbone_file: Path, dataset_specification: str) -> 
         dataset_name=dataset.name,
         dataset_description=dataset.description,
         dataset_digest=dataset.digest,
-        class_names=dataset.class_names,
+        class_names=padded_classes(dataset.class_names, classes),
         image_size=backbone.input_size,
+        network=network_shape(backbone),
     )
+
+
+def padded_classes(names: tuple[str, ...], classes: int | None) -> tuple[str, ...]:
+    """Names for all outputs of the classifier; UsageError when there are fewer outputs than classes."""
+    count = len(names) if classes is None else classes
+    if count < len(names):
+        raise UsageError(f"the dataset has {len(names)} classes, so the classifier cannot have {count}")
+    return (*names, *(f"(unused {number})" for number in range(len(names), count)))
 
 
 def absolute_specification(specification: str) -> str:

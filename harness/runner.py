@@ -131,6 +131,7 @@ def _inputs_digest(request: Request, cell: Cell) -> str:
             "split": request.split,
             "model": request.inputs.model_digest,
             "dataset": request.inputs.dataset_digest,
+            "classes": len(request.inputs.class_names),
             "toolchain": find_compiler(target).version,
             "target": target.model_dump(mode="json", exclude={"folder"}),
             "sram_budget": request.sram_budget,

@@ -30,6 +30,7 @@ from reports.charts.memory_map import memory_map_chart
 from reports.charts.operator_ticks import operator_ticks_chart
 from reports.charts.tradeoff import tradeoff_chart
 from reports.provenance import origins
+from reports.references import reference_table
 from reports.tables import COLUMNS, comparison_blocks, groups, paired_tables
 from reports.verdict import findings, headline, lead
 
@@ -71,6 +72,7 @@ def render(documents: Sequence[RunDocument], *, title: str | None = None) -> str
         groups=groups(),
         blocks=comparison_blocks(comparison),
         paired=paired_tables(comparison),
+        references=reference_table(comparison),
         origins=origins(comparison.documents),
     )
 

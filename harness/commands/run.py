@@ -47,6 +47,12 @@ def run(
         int | None,
         typer.Option("--sram-budget", metavar="BYTES", help="Make everything beyond so much SRAM fault."),
     ] = None,
+    classes: Annotated[
+        int | None,
+        typer.Option(
+            "--classes", min=2, help="Classifier outputs, where more than the dataset's are wanted."
+        ),
+    ] = None,
     jobs: JobsOption = None,
     step_timeout: StepTimeoutOption = None,
 ) -> None:
@@ -76,6 +82,7 @@ def run(
             sram_budget=sram_budget,
             parallel=jobs,
             step_seconds=step_timeout,
+            classes=classes,
         ),
     )
     with ProgressWatcher() as watcher:

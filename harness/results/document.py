@@ -163,6 +163,16 @@ class Sections(Document):
     """text + rodata + data initializers."""
 
 
+class ReferenceFigure(Document):
+    """What somebody else's trainer needs for the same work: network, scheme, classes, core."""
+
+    figure: str
+    """As in `harness.results.figures`: peak_sram, step_ticks."""
+    value: float
+    unit: str
+    source: str
+
+
 class RunDocument(Document):
     schema_version: Literal[1] = 1
     suite: str
@@ -184,5 +194,6 @@ class RunDocument(Document):
     operator_ticks: tuple[OperatorTicks, ...] = ()
     digests: tuple[Digests, ...] = ()
     accuracy: Accuracy | None = None
+    references: tuple[ReferenceFigure, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: dict[str, str] = Field(default_factory=dict)
