@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from harness.results.comparison import Cell
     from harness.results.document import RunDocument
 
 
@@ -33,7 +32,9 @@ def print_verdict(documents: Sequence[RunDocument]) -> None:
         for target in comparison.targets:
             cell = comparison.cell(method, target)
             if not cell.done:
-                table.add_row(method, target, _reason(cell))
+                table.add_row(
+                    method, target, *[""] * 3, "/".join(sorted({run.status for run in cell.missing}))
+                )
                 continue
             sram = cell.sram_run.sram if cell.sram_run else None
             ticks = pooled_ticks(cell, "step_ticks")
@@ -50,8 +51,9 @@ def print_verdict(documents: Sequence[RunDocument]) -> None:
                 else "",
             )
     interactive = Console().is_terminal
-    Console(highlight=False, width=None if interactive else WIDTH).print(table)
-
-
-def _reason(cell: Cell) -> str:
-    return "; ".join(dict.fromkeys(f"{run.status}: {run.reason}" for run in cell.missing)) or "not run"
+    console = Console(highlight=False, width=None if interactive else WIDTH)
+    console.print(table)
+    for run in documents:
+        if run.status == "not-run":
+            reason = f"{run.method} on {run.target}, seed {run.seed}, was not run: {run.reason}"
+            console.print(reason, markup=False, soft_wrap=True)
