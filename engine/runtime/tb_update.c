@@ -106,7 +106,7 @@ static pairs_t pairs_of(const tb_conv_t *conv, const float *gradient, const int8
 
 enum { CHANNELS = 4 }; /* output channels that share a load of the inputs */
 
-/* block[channel][lane] = sum over pixels of g * (x - zero): output channels from g on, inputs x[offsets] (or from x on). */
+/* block[channel][lane] = sum over pixels of g * (x - zero). The lanes of x lie at `offsets`, or are `neighbours`. */
 TB_INLINE void conv2d_block(const pairs_t *pairs, const float *g_row, const int8_t *x_row,
                                 const uint32_t *offsets, float *block, uint32_t channels, uint32_t lanes,
                                 int neighbours) {
@@ -242,7 +242,6 @@ void tb_bias_update_f32(const float *gradient, int32_t *bias, const tb_update_t 
   const stream_t stream = open_stream(update, step);
   float *sum = (float *)scratch;
   for (uint32_t c = 0; c < channels; c++) sum[c] = 0.0f;
-  TB_UNROLL_BLOCK
   for (uint32_t p = 0; p < pixels; p++) {
     for (uint32_t c = 0; c < channels; c++) sum[c] += *gradient++;
   }

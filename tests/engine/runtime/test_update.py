@@ -26,18 +26,25 @@ def weight_gradient(layer: Layer, channels: list[int]) -> np.ndarray:
 
 
 @st.composite
-def updates(draw: st.DrawFn, channels: int, shape: tuple[int, ...] | None, accumulate: bool) -> Update:
-    """scale [channels], with frozen ones among them; low bytes and accumulator for a tensor of `shape`."""
+def updates(
+    draw: st.DrawFn, gradient: np.ndarray, channels: int, step: Step, largest: float, stored: bool
+) -> Update:
+    """An update that moves values by a hundredth up to `largest`: rounding, steps and clamps all occur.
+
+    scale [channels], with frozen ones among them; low bytes (where `stored`: int8 weights) and accumulator of
+    the gradient's shape.
+    """
     rng = np.random.default_rng(draw(KEYS))
-    scale = 10.0 ** rng.uniform(-3, 6, channels)
+    typical = np.sqrt(np.mean(gradient.astype(np.float64) ** 2)) if gradient.size else 0.0
+    scale = 10.0 ** rng.uniform(-2, np.log10(largest), channels) / (step.learning_rate * typical or 1.0)
     scale[rng.random(channels) < 0.2] = 0
     rounding = draw(ROUNDINGS)
-    low = (
-        rng.integers(0, 256, shape).astype(np.uint8)
-        if shape is not None and rounding == Rounding.EXTENDED
-        else None
-    )
-    accumulator = rng.normal(size=shape or channels).astype(np.float32) if accumulate else None
+    low = None
+    if stored and rounding is Rounding.EXTENDED:
+        low = rng.integers(0, 256, gradient.shape).astype(np.uint8)
+    accumulator = None
+    if step.accumulate:
+        accumulator = (rng.normal(size=gradient.shape) * typical).astype(np.float32)
     return Update(scale.astype(np.float32), draw(KEYS), rounding, low, accumulator)
 
 
@@ -64,15 +71,15 @@ def expected_gradient(
 def test_weights(kernels: Kernels, layer: Layer, accumulate: bool, data: st.DataObject) -> None:
     channels = list(layer.trainable if layer.trainable is not None else range(layer.geometry.in_channels))
     stored = split_weights(layer.weights, channels)
-    before = stored.trainable
-    assert before is not None
-    update = data.draw(updates(layer.geometry.out_channels, before.shape, accumulate))
+    before, raw = stored.trainable, weight_gradient(layer, channels)
+    assert before is not None and before.shape == raw.shape
     step = data.draw(steps(accumulate))
+    update = data.draw(updates(raw, layer.geometry.out_channels, step, 300.0, True))
     in_zero = layer.quantization.in_zero
     weights, after = kernels.update(
         layer.gradient, layer.x, stored, layer.geometry, in_zero, update, step, depthwise=layer.depthwise
     )
-    gradient, accumulator = expected_gradient(weight_gradient(layer, channels), update, step)
+    gradient, accumulator = expected_gradient(raw, update, step)
     scale = update.scale[channels] if layer.depthwise else update.scale
     expected, low = before, update.low
     if step.apply:
@@ -108,9 +115,10 @@ def test_biases(
     gradient, limit = float32s(rng, shape, extreme), reference.bias_limit(shift)
     choices = np.array([-limit, limit, 0, 5, -1000, limit // 2])
     bias = rng.choice(choices, shape[2]).astype(np.int32)
-    update, step = data.draw(updates(shape[2], None, accumulate)), data.draw(steps(accumulate))
+    raw, step = reference.bias_gradient(gradient), data.draw(steps(accumulate))
+    update = data.draw(updates(raw, shape[2], step, 2.0**31, False))
     actual, after = kernels.bias_update(gradient, bias, update, step, limit)
-    applied, accumulator = expected_gradient(reference.bias_gradient(gradient), update, step)
+    applied, accumulator = expected_gradient(raw, update, step)
     expected = bias
     if step.apply:
         keys = (step.step_key, update.stream)
