@@ -2,7 +2,7 @@
 
 Activations and gradients are HWC arrays (batch 1): int8 or float32 [height, width, channels]. Weights are
 int8 [OC, KH, KW, IC], depthwise [C, KH, KW], all channels in the network's order. Masks are bool arrays of
-the activation's shape. Loops run over the dimensions whose order of summation is fixed, NumPy over the others.
+the activation's shape. Loops run over dimensions whose order of summation is fixed, NumPy over the others.
 """
 
 import numpy as np

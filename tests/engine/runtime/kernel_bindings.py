@@ -3,20 +3,19 @@
 import ctypes
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kernel_data import Buffers, CAdd, CConv, CStep, CUpdate, CWeights, Quantization, Step, Update, Weights
 
-from engine.operators.reference import AddParameters, ConvGeometry, Rounding, pack_mask, unpack_mask
+from engine.operators.reference import AddParameters, ConvGeometry, pack_mask, unpack_mask
 
 RUNTIME = Path(__file__).parents[3] / "engine" / "runtime"
 SOURCES = sorted(RUNTIME.glob("tb_*.c"))
 FLAGS = ["-std=c99", "-ffp-contract=off", "-Wall", "-Wextra", "-Wconversion", "-Werror", f"-I{RUNTIME}"]
 BUILD_SECONDS = 120
-GUARD = 64
-GUARD_BYTE = 0xA5
 
 
 def run_tool(command: Sequence[str | Path], seconds: float = BUILD_SECONDS) -> str:
@@ -32,152 +31,6 @@ def run_tool(command: Sequence[str | Path], seconds: float = BUILD_SECONDS) -> s
 
 def build_library(compiler: Sequence[str], library: Path) -> None:
     run_tool([*compiler, *FLAGS, "-shared", "-fPIC", *SOURCES, "-o", library])
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """What a convolution needs beside shapes, weights and biases. multiplier int32 [OC]."""
-
-    in_zero: int
-    out_zero: int
-    multiplier: np.ndarray
-    shift: int
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Weights as they are stored: one part or two, each in stored order; channels: trainable ones first."""
-
-    frozen: np.ndarray | None
-    trainable: np.ndarray | None
-    channels: np.ndarray | None
-
-    @property
-    def trainable_count(self) -> int:
-        if self.trainable is None:
-            return 0
-        return 0xFFFF if self.channels is None else self.trainable.shape[self._axis]
-
-    @property
-    def _axis(self) -> int:
-        assert self.trainable is not None
-        return 3 if self.trainable.ndim == 4 else 0
-
-
-def split_weights(weights: np.ndarray, trainable: Sequence[int] | None) -> Weights:
-    """Store weights [OC, KH, KW, IC] or [C, KH, KW] with these channels trainable; None: all are frozen."""
-    axis = 3 if weights.ndim == 4 else 0
-    everything = range(weights.shape[axis])
-    if trainable is None:
-        return Weights(weights.copy(), None, None)
-    if len(trainable) == len(everything):
-        return Weights(None, weights.copy(), None)
-    rest = [c for c in everything if c not in set(trainable)]
-    channels = np.array([*trainable, *rest], np.uint16)
-    frozen, part = (np.ascontiguousarray(np.take(weights, c, axis=axis)) for c in (rest, list(trainable)))
-    return Weights(frozen, part, channels)
-
-
-@dataclass(frozen=True)
-class Step:
-    learning_rate: float = 0.01
-    step_key: int = 0
-    apply: bool = True
-    accumulate: bool = False
-    mean: float = 1.0
-
-
-@dataclass(frozen=True)
-class Update:
-    """scale float32 [OC]; low uint8 and accumulator float32 in stored order, or None."""
-
-    scale: np.ndarray
-    stream: int = 0
-    rounding: Rounding = Rounding.NEAREST
-    low: np.ndarray | None = None
-    accumulator: np.ndarray | None = None
-
-
-class _Conv(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_uint16) for name in ConvGeometry.__dataclass_fields__),
-        ("in_zero", ctypes.c_int32),
-        ("out_zero", ctypes.c_int32),
-        ("shift", ctypes.c_uint8),
-        ("multiplier", ctypes.c_void_p),
-    )
-
-
-class _Weights(ctypes.Structure):
-    _fields_ = (
-        ("frozen", ctypes.c_void_p),
-        ("trainable", ctypes.c_void_p),
-        ("channels", ctypes.c_void_p),
-        ("trainable_count", ctypes.c_uint16),
-    )
-
-
-class _Add(ctypes.Structure):
-    _fields_ = (
-        ("multiplier_a", ctypes.c_int32),
-        ("multiplier_b", ctypes.c_int32),
-        ("offset", ctypes.c_int32),
-        ("shift", ctypes.c_uint8),
-    )
-
-
-class _Step(ctypes.Structure):
-    _fields_ = (
-        ("learning_rate", ctypes.c_float),
-        ("step_key", ctypes.c_uint32),
-        ("apply", ctypes.c_uint8),
-        ("accumulate", ctypes.c_uint8),
-        ("mean", ctypes.c_float),
-    )
-
-
-class _Update(ctypes.Structure):
-    _fields_ = (
-        ("scale", ctypes.c_void_p),
-        ("stream", ctypes.c_uint32),
-        ("rounding", ctypes.c_int),
-        ("low", ctypes.c_void_p),
-        ("accumulator", ctypes.c_void_p),
-    )
-
-
-class _Buffers:
-    """The buffers of one call. Guards are checked at the end, and that inputs were not written."""
-
-    def __init__(self) -> None:
-        self._all: list[tuple[np.ndarray, int, bytes | None]] = []
-
-    def _place(self, data: np.ndarray, *, constant: bool) -> tuple[ctypes.c_void_p, np.ndarray]:
-        size = data.nbytes
-        raw = np.full(size + 2 * GUARD, GUARD_BYTE, np.uint8)
-        raw[GUARD : GUARD + size] = np.frombuffer(data.tobytes(), np.uint8)
-        self._all.append((raw, size, data.tobytes() if constant else None))
-        view = raw[GUARD : GUARD + size].view(data.dtype).reshape(data.shape)
-        return ctypes.c_void_p(raw.ctypes.data + GUARD), view
-
-    def read(self, data: np.ndarray | None) -> ctypes.c_void_p | None:
-        return None if data is None else self._place(data, constant=True)[0]
-
-    def write(self, data: np.ndarray) -> tuple[ctypes.c_void_p, np.ndarray]:
-        return self._place(data, constant=False)
-
-    def fresh(self, shape: int | tuple[int, ...], dtype: type) -> tuple[ctypes.c_void_p, np.ndarray]:
-        """A buffer for outputs, filled with rubbish: kernels must not rely on zeros."""
-        count = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        rubbish = (np.arange(count) * 37 + 11).astype(np.uint8)
-        return self.write(rubbish.view(dtype).reshape(shape))
-
-    def check(self) -> None:
-        for raw, size, constant in self._all:
-            assert (raw[:GUARD] == GUARD_BYTE).all(), "a kernel wrote before a buffer"
-            assert (raw[GUARD + size :] == GUARD_BYTE).all(), "a kernel wrote behind a buffer"
-            if constant is not None:
-                assert raw[GUARD : GUARD + size].tobytes() == constant, "a kernel wrote to an input"
 
 
 class Kernels:
@@ -204,20 +57,20 @@ class Kernels:
         return np.array([self._library.tb_logf(float(v)) for v in x], np.float32)
 
     @staticmethod
-    def _conv(b: _Buffers, g: ConvGeometry, q: Quantization | None) -> _Conv:
-        conv = _Conv(**{name: getattr(g, name) for name in ConvGeometry.__dataclass_fields__})
+    def _conv(b: Buffers, g: ConvGeometry, q: Quantization | None) -> CConv:
+        conv = CConv(**{name: getattr(g, name) for name in ConvGeometry.__dataclass_fields__})
         if q is not None:
             conv.in_zero, conv.out_zero, conv.shift = q.in_zero, q.out_zero, q.shift
             conv.multiplier = b.read(q.multiplier)
         return conv
 
     @staticmethod
-    def _weights(b: _Buffers, weights: Weights, g: ConvGeometry) -> _Weights:
+    def _weights(b: Buffers, weights: Weights, g: ConvGeometry) -> CWeights:
         count = min(weights.trainable_count, g.in_channels)
-        return _Weights(b.read(weights.frozen), b.read(weights.trainable), b.read(weights.channels), count)
+        return CWeights(b.read(weights.frozen), b.read(weights.trainable), b.read(weights.channels), count)
 
     @staticmethod
-    def _merge_scratch(b: _Buffers, weights: Weights, g: ConvGeometry) -> ctypes.c_void_p | None:
+    def _merge_scratch(b: Buffers, weights: Weights, g: ConvGeometry) -> ctypes.c_void_p | None:
         if weights.channels is None:
             return None
         return b.fresh(g.kernel_height * g.kernel_width * g.in_channels, np.uint8)[0]
@@ -234,7 +87,7 @@ class Kernels:
         masked: bool = True,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """tb_conv2d_i8 or tb_depthwise_conv2d_i8. Returns (y, mask), mask None unless `masked`."""
-        b = _Buffers()
+        b = Buffers()
         shape = (g.out_height, g.out_width, g.out_channels)
         y, result = b.fresh(shape, np.int8)
         mask, bits = b.fresh((int(np.prod(shape)) + 7) // 8, np.uint8)
@@ -257,7 +110,7 @@ class Kernels:
     def grad_input(
         self, gradient: np.ndarray, weights: Weights, g: ConvGeometry, *, depthwise: bool
     ) -> np.ndarray:
-        b = _Buffers()
+        b = Buffers()
         dx, result = b.fresh((g.in_height, g.in_width, g.in_channels), np.float32)
         w = self._weights(b, weights, g)
         operands = [ctypes.byref(self._conv(b, g, None)), b.read(gradient), ctypes.byref(w), dx]
@@ -269,15 +122,15 @@ class Kernels:
         return result
 
     @staticmethod
-    def _step(step: Step) -> _Step:
-        return _Step(step.learning_rate, step.step_key, step.apply, step.accumulate, step.mean)
+    def _step(step: Step) -> CStep:
+        return CStep(step.learning_rate, step.step_key, step.apply, step.accumulate, step.mean)
 
     @staticmethod
-    def _update(b: _Buffers, update: Update) -> tuple[_Update, Update]:
+    def _update(b: Buffers, update: Update) -> tuple[CUpdate, Update]:
         """The C structure, and the update with `low` and `accumulator` as the buffers the kernel writes."""
         low = None if update.low is None else b.write(update.low)
         accumulator = None if update.accumulator is None else b.write(update.accumulator)
-        structure = _Update(
+        structure = CUpdate(
             b.read(update.scale),
             update.stream,
             int(update.rounding),
@@ -305,12 +158,12 @@ class Kernels:
     ) -> tuple[np.ndarray, Update]:
         """Returns the trainable weights after the update, and `low` and `accumulator` after it."""
         assert weights.trainable is not None
-        b = _Buffers()
+        b = Buffers()
         conv = self._conv(b, g, None)
         conv.in_zero = in_zero
         trainable, result = b.write(weights.trainable)
         count = min(weights.trainable_count, g.in_channels)
-        w = _Weights(b.read(weights.frozen), trainable, b.read(weights.channels), count)
+        w = CWeights(b.read(weights.frozen), trainable, b.read(weights.channels), count)
         structure, after = self._update(b, update)
         s = self._step(step)
         operands = [b.read(gradient), b.read(x), ctypes.byref(w), ctypes.byref(structure), ctypes.byref(s)]
@@ -324,7 +177,7 @@ class Kernels:
     def bias_update(
         self, gradient: np.ndarray, bias: np.ndarray, update: Update, step: Step, limit: int
     ) -> tuple[np.ndarray, Update]:
-        b = _Buffers()
+        b = Buffers()
         pixels, channels = gradient.shape[0] * gradient.shape[1], gradient.shape[2]
         stored, result = b.write(bias)
         structure, after = self._update(b, update)
@@ -344,10 +197,10 @@ class Kernels:
         return result, after
 
     def add(self, a: np.ndarray, c: np.ndarray, p: AddParameters) -> tuple[np.ndarray, np.ndarray]:
-        b = _Buffers()
+        b = Buffers()
         y, result = b.fresh(a.shape, np.int8)
         mask, bits = b.fresh((a.size + 7) // 8, np.uint8)
-        structure = _Add(p.multiplier_a, p.multiplier_b, p.offset, p.shift)
+        structure = CAdd(p.multiplier_a, p.multiplier_b, p.offset, p.shift)
         self._call("tb_add_i8", ctypes.byref(structure), b.read(a), b.read(c), y, mask, a.size)
         b.check()
         return result, self._unpack(bits, a.shape)
@@ -356,7 +209,7 @@ class Kernels:
         self, gradient: np.ndarray, mask: np.ndarray, factor_a: float, factor_b: float, where: str
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
         """`where`: "separate", "a in place", "b in place", "only a" or "only b"."""
-        b = _Buffers()
+        b = Buffers()
         g, in_place = b.write(gradient)
         fresh_a, result_a = b.fresh(gradient.shape, np.float32)
         fresh_b, result_b = b.fresh(gradient.shape, np.float32)
@@ -374,7 +227,7 @@ class Kernels:
         return results.get(id(ga)), results.get(id(gb))
 
     def accumulate(self, a: np.ndarray, c: np.ndarray, *, in_place: bool) -> np.ndarray:
-        b = _Buffers()
+        b = Buffers()
         first, result = b.write(a)
         if not in_place:
             y, result = b.fresh(a.shape, np.float32)
@@ -383,7 +236,7 @@ class Kernels:
         return result
 
     def masked_scale(self, gradient: np.ndarray, mask: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        b = _Buffers()
+        b = Buffers()
         g, result = b.write(gradient)
         pixels, channels = gradient.shape[0] * gradient.shape[1], gradient.shape[2]
         self._call("tb_masked_scale_f32", g, b.read(pack_mask(mask)), b.read(scale), pixels, channels)
@@ -393,7 +246,7 @@ class Kernels:
     def global_average_pool(
         self, x: np.ndarray, in_zero: int, multiplier: int, shift: int, out_zero: int
     ) -> np.ndarray:
-        b = _Buffers()
+        b = Buffers()
         y, result = b.fresh(x.shape[2], np.int8)
         zeros = ctypes.c_int32(in_zero), ctypes.c_int32(out_zero)
         self._call(
@@ -410,7 +263,7 @@ class Kernels:
         return result
 
     def global_average_pool_grad(self, df: np.ndarray, height: int, width: int, factor: float) -> np.ndarray:
-        b = _Buffers()
+        b = Buffers()
         dx, result = b.fresh((height, width, df.size), np.float32)
         self._call(
             "tb_global_average_pool_grad_f32", b.read(df), dx, height * width, df.size, ctypes.c_float(factor)
@@ -419,21 +272,21 @@ class Kernels:
         return result
 
     def dequantize(self, x: np.ndarray, zero: int, scale: float) -> np.ndarray:
-        b = _Buffers()
+        b = Buffers()
         y, result = b.fresh(x.shape, np.float32)
         self._call("tb_dequantize_i8_f32", b.read(x), y, x.size, ctypes.c_int32(zero), ctypes.c_float(scale))
         b.check()
         return result
 
     def dequantize_grad(self, df: np.ndarray, scale: float) -> np.ndarray:
-        b = _Buffers()
+        b = Buffers()
         dx, result = b.fresh(df.shape, np.float32)
         self._call("tb_dequantize_grad_f32", b.read(df), dx, df.size, ctypes.c_float(scale))
         b.check()
         return result
 
     def fully_connected(self, x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        b = _Buffers()
+        b = Buffers()
         y, result = b.fresh(bias.shape, np.float32)
         self._call("tb_fully_connected_f32", b.read(x), b.read(weights), b.read(bias), y, bias.size, x.size)
         b.check()
@@ -442,7 +295,7 @@ class Kernels:
     def softmax_cross_entropy(
         self, logits: np.ndarray, label: int, *, in_place: bool
     ) -> tuple[np.float32, np.ndarray]:
-        b = _Buffers()
+        b = Buffers()
         z, result = b.write(logits)
         if not in_place:
             z = b.read(logits)
@@ -453,7 +306,7 @@ class Kernels:
         return loss, result
 
     def fully_connected_grad_input(self, dz: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        b = _Buffers()
+        b = Buffers()
         df, result = b.fresh(weights.shape[1], np.float32)
         self._call("tb_fully_connected_grad_input_f32", b.read(dz), b.read(weights), df, *weights.shape)
         b.check()
@@ -468,7 +321,7 @@ class Kernels:
         accumulators: tuple[np.ndarray, np.ndarray] | None,
         step: Step,
     ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
-        b = _Buffers()
+        b = Buffers()
         w, new_weights = b.write(weights)
         c, new_bias = b.write(bias)
         s = self._step(step)

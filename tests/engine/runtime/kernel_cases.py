@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import strategies as st
-from kernel_bindings import Quantization, Weights, split_weights
+from kernel_data import Quantization, Weights, split_weights
 
 from engine.operators.reference import ConvGeometry, bias_limit, multiplier_and_shift
 

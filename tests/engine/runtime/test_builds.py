@@ -6,18 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kernel_bindings import (
-    FLAGS,
-    SOURCES,
-    Kernels,
-    Quantization,
-    Step,
-    Update,
-    build_library,
-    run_tool,
-    split_weights,
-)
+from kernel_bindings import FLAGS, SOURCES, Kernels, build_library, run_tool
 from kernel_cases import float32s, int8s, same_bits
+from kernel_data import Quantization, Step, Update, split_weights
 
 from engine.operators import reference
 from engine.operators.reference import ConvGeometry, Rounding

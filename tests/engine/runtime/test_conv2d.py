@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_bindings import Kernels, Quantization, split_weights
+from kernel_bindings import Kernels
 from kernel_cases import Layer, int8s, layers, same_bits
+from kernel_data import Quantization, split_weights
 
 from engine.operators import reference
 from engine.operators.reference import ConvGeometry

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_bindings import Kernels, Step, Update, split_weights
+from kernel_bindings import Kernels
 from kernel_cases import Layer, float32s, layers, same_bits
+from kernel_data import Step, Update, split_weights
 
 from engine.operators import reference
 from engine.operators.reference import ConvGeometry, Rounding
