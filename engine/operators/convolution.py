@@ -122,7 +122,7 @@ class Convolution(OperatorKind):
                     **operands,
                 },
                 {},
-                limit=(1 << 30) >> op.integer("shift"),
+                limit=reference.bias_limit(op.integer("shift")),
                 **values,
             )
         if tape.wants(op.input("x")):

@@ -17,7 +17,6 @@ from engine.operators.weights import (
     conv_macs,
     declare_convolution,
     declare_weights,
-    gather_bytes,
     geometry,
     merged_weights,
     trainable_channels,
@@ -72,9 +71,6 @@ class GradInput(OperatorKind):
 
     def macs(self, op: Operator, graph: Graph) -> int:
         return conv_macs(op, depthwise=self.depthwise)
-
-    def scratch_bytes(self, op: Operator, graph: Graph) -> int:
-        return 0 if self.depthwise else gather_bytes(op)
 
 
 @register
@@ -164,12 +160,6 @@ class WeightUpdate(OperatorKind):
         g, count = geometry(op), trainable_count(op, graph, depthwise=self.depthwise)
         taps = g.kernel_height * g.kernel_width * g.out_height * g.out_width * count
         return taps if self.depthwise else taps * g.out_channels
-
-    def scratch_bytes(self, op: Operator, graph: Graph) -> int:
-        if self.depthwise:
-            return 0
-        g = geometry(op)
-        return 4 * g.kernel_height * g.kernel_width * trainable_count(op, graph, depthwise=False)
 
 
 @register

@@ -196,6 +196,19 @@ def test_streams_number_the_trained_tensors_in_state_order(backbone: Backbone) -
             assert op.integer("stream") == order.index(updated)
 
 
+def test_biases_stay_where_sums_fit_32_bits(backbone: Backbone) -> None:
+    graph = training_module(backbone, full(backbone)).graph
+    shifts = {
+        op.layer: op.integer("shift")
+        for op in graph.operators
+        if op.find_output("mask") and op.find_input("x")
+    }
+    updates = [op for op in graph.operators if op.kind == "bias_update"]
+    assert len(updates) == len(backbone.layers)
+    for op in updates:
+        assert op.integer("limit") == 2**30 >> shifts[op.layer]
+
+
 def test_an_unknown_rounding_is_refused(backbone: Backbone) -> None:
     forward = lower(backbone, full(backbone), classes=3, quantization_aware_scaling=True)
     with pytest.raises(GraphError, match="rounding 'up'; known are nearest, stochastic, extended"):

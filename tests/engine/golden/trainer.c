@@ -22,10 +22,8 @@
  *      324  360    36      1    17  block00.depthwise.output
  *      360  372    12      6    20  logits
  *      372  377     5      1    18  block00.depthwise.output.mask
- *      380  384     4     15    16  block00.pointwise2.grad_input.scratch
- *      380  388     8     16    17  block00.pointwise2.weight_update.scratch
  *
- *   peak 388 bytes, lower bound 388 bytes, gap 0 bytes, so the packing is optimal; order: size; alignment 4 bytes
+ *   peak 380 bytes, lower bound 380 bytes, gap 0 bytes, so the packing is optimal; order: size; alignment 4 bytes
  */
 #include "trainer.h"
 
@@ -42,7 +40,7 @@ void trainer_profile_mark(uint32_t operator_index);
 #define TRAINER_MARK(index) ((void)0)
 #endif
 
-#define ARENA_BYTES 388u
+#define ARENA_BYTES 380u
 
 extern uint8_t trainer_arena[ARENA_BYTES];
 uint8_t trainer_arena[ARENA_BYTES] __attribute__((section(".arena"), aligned(16)));
@@ -135,7 +133,7 @@ const trainer_info_t *trainer_info(void) {
       .abi_version = TRAINER_ABI_VERSION,
       .network = "tiny",
       .scheme = "sparse",
-      .plan_digest = "d96e6b0bfaa559f51182b842d6c8cd441b78f46a8d223142bad5e1ed4467aa6c",
+      .plan_digest = "1bef8f735d8ab223cb523e41d233cdd11824ae1c6309b88ac08b2ace091b6d79",
       .input_height = 5u,
       .input_width = 5u,
       .input_channels = 3u,
@@ -208,10 +206,10 @@ float trainer_train_step(uint32_t label) {
   tb_bias_update_f32((float *)(trainer_arena + 0), state.block00_pointwise2_bias, &block00_pointwise2_bias_update, &step, 9u, 4u, 1073741824, trainer_arena + 144);
   /* 15 block00.pointwise2.grad_input: conv2d_grad_input f32 3x3x4 -> f32 3x3x4, 1x1 stride 1, 144 MACs */
   TRAINER_MARK(15u);
-  tb_conv2d_grad_input_f32(&block00_pointwise2_geometry, (float *)(trainer_arena + 0), &block00_pointwise2_weights, (float *)(trainer_arena + 144), trainer_arena + 380);
+  tb_conv2d_grad_input_f32(&block00_pointwise2_geometry, (float *)(trainer_arena + 0), &block00_pointwise2_weights, (float *)(trainer_arena + 144), 0);
   /* 16 block00.pointwise2.weight_update: conv2d_update f32 3x3x4, i8 3x3x4 (scale 0.05, zero -4) -> i8 4x1x1x2, u8 4x1x1x2, 1x1 stride 1, 72 MACs */
   TRAINER_MARK(16u);
-  tb_conv2d_update_f32(&block00_pointwise2_geometry, (float *)(trainer_arena + 0), (int8_t *)(trainer_arena + 324), &block00_pointwise2_weights, &block00_pointwise2_weight_update, &step, trainer_arena + 380);
+  tb_conv2d_update_f32(&block00_pointwise2_geometry, (float *)(trainer_arena + 0), (int8_t *)(trainer_arena + 324), &block00_pointwise2_weights, &block00_pointwise2_weight_update, &step, 0);
   /* 17 block00.depthwise.masked_scale: masked_scale f32 3x3x4, bit 3x3x4 -> f32 3x3x4 */
   TRAINER_MARK(17u);
   tb_masked_scale_f32((float *)(trainer_arena + 144), (uint8_t *)(trainer_arena + 372), block00_depthwise_gradient_scale, 9u, 4u);
