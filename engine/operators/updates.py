@@ -105,14 +105,20 @@ def fully_connected_update(
 ) -> tuple[Float32, Float32]:
     """Update the float32 classifier, weights [K, C] and bias [K], from dL/dlogits [K] of one image."""
     t = _f(learning_rate) * dz
-    return weights - t[:, None] * features[None, :], bias - t
+    return _saturated(weights - t[:, None] * features[None, :]), _saturated(bias - t)
 
 
 def fully_connected_update_accumulated(
     weights: Float32, bias: Float32, weight_gradient: Float32, bias_gradient: Float32, learning_rate: float
 ) -> tuple[Float32, Float32]:
     """Update the float32 classifier from the `mean_gradient` of its accumulators."""
-    return weights - _f(learning_rate) * weight_gradient, bias - _f(learning_rate) * bias_gradient
+    rate = _f(learning_rate)
+    return _saturated(weights - rate * weight_gradient), _saturated(bias - rate * bias_gradient)
+
+
+def _saturated(values: Float32) -> Float32:
+    """Within ±2^60, so that a classifier that diverges stays finite."""
+    return np.clip(values, _f(-(2.0**60)), _f(2.0**60))
 
 
 def _f(value: float) -> np.float32:

@@ -256,6 +256,9 @@ void tb_bias_update_f32(const float *gradient, int32_t *bias, const tb_update_t 
   }
 }
 
+/* Saturated: a classifier that diverges stays finite, since infinities end in NaN, whose bits differ by machine. */
+static float descended(float value, float step) { return tb_clamp_f32(value - step, -TB_LIMIT, TB_LIMIT); }
+
 void tb_fully_connected_update_f32(const float *dz, const float *features, float *weight, float *bias,
                                    float *weight_accumulator, float *bias_accumulator, const tb_step_t *step,
                                    uint32_t classes, uint32_t feature_count) {
@@ -265,15 +268,15 @@ void tb_fully_connected_update_f32(const float *dz, const float *features, float
     if (!step->accumulate) {
       const float t = rate * dz[k];
       if (!step->apply) continue;
-      for (uint32_t c = 0; c < feature_count; c++, i++) weight[i] -= t * features[c];
-      bias[k] -= t;
+      for (uint32_t c = 0; c < feature_count; c++, i++) weight[i] = descended(weight[i], t * features[c]);
+      bias[k] = descended(bias[k], t);
       continue;
     }
     for (uint32_t c = 0; c < feature_count; c++, i++) {
       float value = dz[k] * features[c];
-      if (accumulated(step, weight_accumulator, i, &value)) weight[i] -= rate * value;
+      if (accumulated(step, weight_accumulator, i, &value)) weight[i] = descended(weight[i], rate * value);
     }
     float value = dz[k];
-    if (accumulated(step, bias_accumulator, k, &value)) bias[k] -= rate * value;
+    if (accumulated(step, bias_accumulator, k, &value)) bias[k] = descended(bias[k], rate * value);
   }
 }

@@ -159,6 +159,22 @@ def test_classifier(kernels: Kernels, seed: int, classes: int, features: int, da
     same_bits(new_bias, expected[1])
 
 
+def test_a_diverging_classifier_stays_finite(kernels: Kernels) -> None:
+    limit = np.float32(2.0**60)
+    weights = np.array([[limit, -limit, 0.0]], np.float32)
+    features = np.array([-3e38, 3e38, 1.0], np.float32)
+    step = Step(2.0**30, 0, True, False, 1.0)
+    dz = np.ones(1, np.float32)
+    new_weights, new_bias, _ = kernels.fully_connected_update(
+        dz, features, weights, -weights[0, :1], None, step
+    )
+    same_bits(new_weights, np.array([[limit, -limit, -(2.0**30)]], np.float32))
+    same_bits(new_bias, np.array([-limit], np.float32))
+    with np.errstate(over="ignore"):
+        expected, _ = reference.fully_connected_update(weights, bias, dz, features, 2.0**30)
+    same_bits(new_weights, expected)
+
+
 def test_a_channel_with_scale_zero_stays(kernels: Kernels) -> None:
     rng = np.random.default_rng(3)
     g = ConvGeometry(4, 4, 8, 4, 4, 6, 1, 1, 1, 0)
