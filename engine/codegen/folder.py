@@ -44,7 +44,7 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
             if source.suffix in {".c", ".h"}:
                 shutil.copyfile(source, folder / source.name)
         for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            (folder / name).write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise CodegenError(f"trainer folder {folder} cannot be written: {error.strerror}") from error
 

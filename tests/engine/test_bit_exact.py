@@ -22,7 +22,7 @@ from engine.compiler import CompiledTrainer, CompileOptions, compile_trainer
 from engine.frontends import load_backbone
 from engine.frontends.backbone import Backbone
 from engine.graph import Role
-from engine.interpreter import Interpreter
+from engine.interpreter import LARGEST_LEARNING_RATE, Interpreter
 from engine.lowering import IMAGE, LOGITS, LOSS
 from engine.schemes import Scheme, load_scheme
 from fixtures.schemes import LIBRARY
@@ -55,7 +55,12 @@ def built(
     return compiled, CTrainer(library, image_bytes, chosen.classes)
 
 
-def unmoved(compiled: CompiledTrainer, c: CTrainer, images: list[NDArray[np.int8]]) -> list[str]:
+def unmoved(
+    compiled: CompiledTrainer,
+    c: CTrainer,
+    images: list[NDArray[np.int8]],
+    learning_rate: float = LEARNING_RATE,
+) -> list[str]:
     """Both train on the images; after each step everything that can be seen is the same.
 
     Returns the trained tensors that did not move.
@@ -63,7 +68,7 @@ def unmoved(compiled: CompiledTrainer, c: CTrainer, images: list[NDArray[np.int8
     options = compiled.options
     interpreter = Interpreter(compiled.module, images_per_update=options.accumulate)
     interpreter.reset(SEED)
-    learning_rate = LEARNING_RATE * options.accumulate
+    learning_rate *= options.accumulate
     interpreter.learning_rate = learning_rate
     c.reset(SEED, learning_rate)
     start = c.state()
@@ -142,6 +147,17 @@ def test_other_weights(kernel_objects: KernelObjects, tmp_path: Path, seed: int)
         rounding="extended",
     )
     assert unmoved(compiled, c, [image(10 * seed + step) for step in range(4)]) == []
+
+
+@pytest.mark.parametrize("rounding", ["nearest", "stochastic", "extended"])
+def test_extreme_learning_rates(
+    backbone: Backbone, kernel_objects: KernelObjects, tmp_path: Path, rounding: str
+) -> None:
+    """Everything saturates alike, and nothing overflows."""
+    scheme = schemes(backbone)["full"]
+    compiled, c = built(backbone, scheme, kernel_objects, tmp_path, COMMANDS["gcc -O2"], rounding=rounding)
+    for learning_rate in (LARGEST_LEARNING_RATE, -LARGEST_LEARNING_RATE, 1e4, 1e-38):
+        unmoved(compiled, c, [image(seed) for seed in range(3)], learning_rate)
 
 
 def test_a_second_reset_starts_again(

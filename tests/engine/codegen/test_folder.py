@@ -15,7 +15,7 @@ from engine.codegen.folder import RUNTIME, write_folder
 from engine.compiler import CompiledTrainer, CompileOptions, compile_trainer
 from engine.errors import CodegenError
 from engine.frontends.backbone import Backbone
-from engine.interpreter import Interpreter
+from engine.interpreter import LARGEST_LEARNING_RATE, Interpreter
 from engine.lowering import LOGITS, LOSS
 from engine.schemes import Scheme
 
@@ -75,14 +75,15 @@ def test_it_stays_inside_its_memory_and_defined_behaviour(compiled: CompiledTrai
     options = [*FLAGS, *STRICT, "-I", str(compiled.folder)]
     run([*sanitizers, *options, *map(str, sources), "-o", str(program)])
     interpreter = Interpreter(compiled.module, images_per_update=compiled.options.accumulate)
-    interpreter.reset(7)
-    interpreter.learning_rate = 0.3
-    stdin, expected = b"", b""
-    for step in range(4):
-        values = interpreter.values(image(step), step)
-        stdin += bytes([step]) + image(step).tobytes()
-        expected += np.float32(values[LOSS]).tobytes() + values[LOGITS].tobytes()
-    assert run([str(program)], stdin=stdin) == expected + interpreter.state_bytes()
+    for learning_rate in (0.3, LARGEST_LEARNING_RATE):
+        interpreter.reset(7)
+        interpreter.learning_rate = learning_rate
+        stdin, expected = np.float32(learning_rate).tobytes(), b""
+        for step in range(4):
+            values = interpreter.values(image(step), step)
+            stdin += bytes([step]) + image(step).tobytes()
+            expected += np.float32(values[LOSS]).tobytes() + values[LOGITS].tobytes()
+        assert run([str(program)], stdin=stdin) == expected + interpreter.state_bytes()
 
 
 def test_the_profile_marks_every_operator_in_order(compiled: CompiledTrainer, tmp_path: Path) -> None:
