@@ -165,9 +165,8 @@ def test_a_diverging_classifier_stays_finite(kernels: Kernels) -> None:
     features = np.array([-3e38, 3e38, 1.0], np.float32)
     step = Step(2.0**30, 0, True, False, 1.0)
     dz = np.ones(1, np.float32)
-    new_weights, new_bias, _ = kernels.fully_connected_update(
-        dz, features, weights, -weights[0, :1], None, step
-    )
+    bias = -weights[0, :1]
+    new_weights, new_bias, _ = kernels.fully_connected_update(dz, features, weights, bias, None, step)
     same_bits(new_weights, np.array([[limit, -limit, -(2.0**30)]], np.float32))
     same_bits(new_bias, np.array([-limit], np.float32))
     with np.errstate(over="ignore"):
