@@ -48,4 +48,5 @@ def log(x: Float32) -> Float32:
     y = y * z
     y = y + f(-2.12194440e-4) * e
     y = y + f(-0.5) * z
-    return (m + y) + f(0.693359375) * e
+    result: Float32 = (m + y) + f(0.693359375) * e
+    return result

@@ -76,9 +76,8 @@ def apply_int8(
         n = np.floor(np.clip(d * np.float32(256.0), _f(-65536.0), _f(65536.0)) + half).astype(np.int32)
         value = np.clip((weights.astype(np.int32) * 256 + low) + n, -32768, 32767)
         return (value >> 8).astype(np.int8), (value & 255).astype(np.uint8)
-    offset = half
-    if rounding is Rounding.STOCHASTIC:
-        offset = uniform(key, stream, weights.size).reshape(weights.shape)
+    stochastic = rounding is Rounding.STOCHASTIC
+    offset = uniform(key, stream, weights.size).reshape(weights.shape) if stochastic else half
     n = np.floor(np.clip(d, _f(-256.0), _f(256.0)) + offset).astype(np.int32)
     return np.clip(weights.astype(np.int32) + n, -128, 127).astype(np.int8), low
 
@@ -97,7 +96,8 @@ def apply_bias(
     d = np.clip(_descent(gradient, scale, learning_rate), _f(-(2.0**30)), _f(2.0**30))
     offset = uniform(key, stream, bias.size) if rounding is Rounding.STOCHASTIC else np.float32(0.5)
     n = np.floor(d + offset).astype(np.int64)
-    return np.clip(bias.astype(np.int64) + n, -limit, limit).astype(np.int32)
+    updated: Int32 = np.clip(bias.astype(np.int64) + n, -limit, limit).astype(np.int32)
+    return updated
 
 
 def fully_connected_update(
