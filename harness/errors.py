@@ -1,4 +1,4 @@
-"""Every error the harness raises on purpose. Each message says what is wrong, where, what was found, what to do."""
+"""Every error the harness raises on purpose: what is wrong, where, what was found instead, what to do."""
 
 
 class HarnessError(Exception):
