@@ -33,7 +33,10 @@ def compile_method(
     """Compile the scheme of `method` for the backbone into `folder`; raises EngineError's kinds."""
     backbone = load_backbone(backbone_path)
     scheme = load_scheme(method.scheme_name, backbone, SCHEME_LIBRARY)
-    compiled = compile_trainer(backbone, scheme, CompileOptions(classes=classes, rounding=rounding), folder)
+    options = CompileOptions(
+        classes=classes, rounding=rounding, qas=method.quantization_aware_scaling, accumulate=method.accumulate
+    )
+    compiled = compile_trainer(backbone, scheme, options, folder)
     return describe_trainer(compiled, method)
 
 

@@ -38,6 +38,9 @@ class Method(Strict):
     """Whether it is expected to fit the SRAM budget of the part a target stands for."""
     rounding: Literal["nearest", "stochastic", "extended"] | None = None
     """Of weight updates; None: the suite's."""
+    accumulate: int = Field(default=1, ge=1, le=65535)
+    """Images per update."""
+    quantization_aware_scaling: bool = True
 
     @property
     def scheme_name(self) -> str:
@@ -84,7 +87,9 @@ class Suite(Strict):
 
     def firmware_key(self, method: Method) -> str:
         """Methods with equal keys have the same firmware; they differ in how they are trained only."""
-        return f"{method.scheme_name} {method.rounding or self.rounding}"
+        key = f"{method.scheme_name} {method.rounding or self.rounding}"
+        key += f" accumulate-{method.accumulate}" if method.accumulate > 1 else ""
+        return key if method.quantization_aware_scaling else f"{key} unscaled"
 
     @property
     def test_module(self) -> Path:
