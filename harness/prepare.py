@@ -34,7 +34,10 @@ def compile_method(
     backbone = load_backbone(backbone_path)
     scheme = load_scheme(method.scheme_name, backbone, SCHEME_LIBRARY)
     options = CompileOptions(
-        classes=classes, rounding=rounding, qas=method.quantization_aware_scaling, accumulate=method.accumulate
+        classes=classes,
+        rounding=rounding,
+        qas=method.quantization_aware_scaling,
+        accumulate=method.accumulate,
     )
     compiled = compile_trainer(backbone, scheme, options, folder)
     return describe_trainer(compiled, method)
