@@ -40,7 +40,7 @@ const trainer_info_t *trainer_info(void);
 /* Restore the compiled-in weights; `seed` starts the generator of stochastic rounding. */
 void trainer_reset(uint32_t seed);
 
-/* SGD step size per image. Set after reset; kept until the next reset. */
+/* SGD step size per image, finite and at most 2^30. Set after reset; kept until the next reset. */
 void trainer_set_learning_rate(float learning_rate);
 
 /* Where a sample goes: `input_bytes` bytes, int8 (pixel - 128), HWC. Fill it before every predict and train step;
