@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from harness.accuracy_study import BASELINE, Row
+from harness.console import plain_table, stdout_console
 from harness.results.store import write_atomically
 
 COLUMNS = (
@@ -25,10 +23,10 @@ COLUMNS = (
 
 def print_rows(rows: Sequence[Row]) -> None:
     """A table on stdout; accuracies in percent, differences in points."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("method", no_wrap=True)
-    for title in ("rounding", "learning rate", "before", "after", f"minus {BASELINE}", "state + arena"):
-        table.add_column(title, justify="right")
+    table = plain_table(
+        ("method",),
+        ("rounding", "learning rate", "before", "after", f"minus {BASELINE}", "state + arena"),
+    )
     for row in rows:
         gain = row.against_baseline
         table.add_row(
@@ -42,7 +40,7 @@ def print_rows(rows: Sequence[Row]) -> None:
             else f"{100 * gain.value:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]",
             f"{row.state_bytes + row.arena_bytes} bytes",
         )
-    Console(highlight=False).print(table)
+    stdout_console().print(table)
 
 
 def write_rows(rows: Sequence[Row], folder: Path) -> None:

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
+from harness.console import plain_table, stdout_console
 
 if TYPE_CHECKING:
     from harness.results.document import RunDocument
-
-
-WIDTH = 132
-"""Where stdout is no terminal; nothing wraps then."""
 
 
 def print_verdict(documents: Sequence[RunDocument]) -> None:
@@ -23,11 +18,9 @@ def print_verdict(documents: Sequence[RunDocument]) -> None:
     from harness.results.statistics import median_and_range
 
     comparison = compare(documents)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("method", no_wrap=True)
-    table.add_column("target", no_wrap=True)
-    for title in ("peak SRAM", "over budget", "ticks per step", "accuracy after"):
-        table.add_column(title, justify="right")
+    table = plain_table(
+        ("method", "target"), ("peak SRAM", "over budget", "ticks per step", "accuracy after")
+    )
     for method in comparison.methods:
         for target in comparison.targets:
             cell = comparison.cell(method, target)
@@ -50,8 +43,7 @@ def print_verdict(documents: Sequence[RunDocument]) -> None:
                 if accuracy
                 else "",
             )
-    interactive = Console().is_terminal
-    console = Console(highlight=False, width=None if interactive else WIDTH)
+    console = stdout_console()
     console.print(table)
     for run in documents:
         if run.status == "not-run":
