@@ -12,6 +12,8 @@ from harness.targets import Target
 
 RECORD_SYMBOL = "trainbench_fault_record"
 STACK_BOTTOM_SYMBOL = "__stack_bottom"
+SRAM_BUDGET_SYMBOL = "trainbench_sram_budget"
+"""A constant of firmware that enforces a budget: bytes of SRAM, uint32."""
 RECORD_BYTES = 28
 RECORD_MAGIC = 0xFA17FA17
 
@@ -81,12 +83,14 @@ class FaultContext:
     instruction: bytes = b""
     function: str | None = None
     stack_bottom: int | None = None
+    sram_budget: int | None = None
+    """Bytes of SRAM that the firmware allows itself; None: no budget is enforced."""
 
 
 def explain(record: FaultRecord, target: Target, context: FaultContext) -> str:
     """One sentence: the kind of fault, what the firmware did, the address, and where it was."""
     kind, deed = _cause(record)
-    access = f"{access_verb(context.instruction)} {_place(record.address, target, context.stack_bottom)}"
+    access = f"{access_verb(context.instruction)} {_place(record.address, target, context)}"
     if record.pc == 0:
         return f"{kind}: {deed.format(access=access)} (pc not recorded)"
     where = f"pc {record.pc:#010x}" + (f" in {context.function}" if context.function else "")
@@ -119,16 +123,17 @@ def _cause(record: FaultRecord) -> tuple[str, str]:
     return "hard fault", f"the core stopped{forced} (CFSR {record.cfsr:#x}, HFSR {record.hfsr:#x})"
 
 
-def _place(address: int | None, target: Target, stack_bottom: int | None) -> str:
+def _place(address: int | None, target: Target, context: FaultContext) -> str:
     """The faulting address and what it lies outside of."""
     if address is None:
         return "an address the core did not record"
-    if stack_bottom is not None and stack_bottom - _STACK_OVERRUN <= address < stack_bottom:
+    bottom = context.stack_bottom
+    if bottom is not None and bottom - _STACK_OVERRUN <= address < bottom:
         return f"{address:#010x}, just below its stack, which has overflowed"
     if address < _NULL_PAGE:
         return f"{address:#010x}, through a null pointer"
-    if address in _SRAM and target.budget is not None:
-        return f"{address:#010x}, outside its {target.budget.sram_bytes / 1024:g} KB budget"
+    if address in _SRAM and context.sram_budget is not None:
+        return f"{address:#010x}, outside its {context.sram_budget / 1024:g} KB budget"
     region = next((r for r in target.regions if r.start <= address < r.start + r.size), None)
     if region is not None:
         return f"{address:#010x}, which is in {region.name} but not allowed"

@@ -11,6 +11,7 @@ from harness.devices.elf import Image
 from harness.devices.faults import (
     RECORD_BYTES,
     RECORD_SYMBOL,
+    SRAM_BUDGET_SYMBOL,
     STACK_BOTTOM_SYMBOL,
     FaultContext,
     FaultRecord,
@@ -72,10 +73,12 @@ def _live_record(core: Any) -> FaultRecord:
 
 def _context(core: Any, image: Image | None, pc: int) -> FaultContext:
     bottom = image.symbols.get(STACK_BOTTOM_SYMBOL) if image else None
+    budget = image.symbols.get(SRAM_BUDGET_SYMBOL) if image else None
     return FaultContext(
         instruction=_instruction(core, pc) if pc else b"",
         function=_function(image, pc),
         stack_bottom=bottom.address if bottom else None,
+        sram_budget=int(core.read32(budget.address)) if budget else None,
     )
 
 

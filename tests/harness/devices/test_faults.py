@@ -33,8 +33,14 @@ STR_R1_R0 = b"\x01\x60"
     [
         (
             record(1 << 1 | MMARVALID, mmfar=0x20050000),
+            FaultContext(STR_R1_R0, "train_step", sram_budget=128 * 1024),
+            "memory protection fault: the firmware wrote 0x20050000, outside its 128 KB budget"
+            " (pc 0x00000100 in train_step)",
+        ),
+        (
+            record(1 << 1 | MMARVALID, mmfar=0x20050000),
             FaultContext(STR_R1_R0, "train_step"),
-            "memory protection fault: the firmware wrote 0x20050000, outside its 320 KB budget"
+            "memory protection fault: the firmware wrote 0x20050000, which is in ram but not allowed"
             " (pc 0x00000100 in train_step)",
         ),
         (

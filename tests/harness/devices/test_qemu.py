@@ -145,7 +145,7 @@ def test_diagnosis_of_a_write_beyond_the_budget(running: QemuDevice, symbols: di
     command(running, symbols, 2)
     found = diagnosis(running, "fault")
     assert found.sentence.startswith(
-        "memory protection fault: the firmware wrote 0x20050000, outside its 320 KB budget (pc 0x"
+        "memory protection fault: the firmware wrote 0x20050000, outside its 256 KB budget (pc 0x"
     )
     assert found.sentence.endswith("in poke_far)")
     assert found.registers["cfsr"] == 0x82
