@@ -11,7 +11,7 @@ from fixtures.peers import peer_figures
 from harness.build import Firmware
 from harness.cell import Measurement
 from harness.errors import MeasurementError
-from harness.measure.latency import MINIMUM_SAMPLES, reading_kind, tick_series
+from harness.measure.latency import MINIMUM_SAMPLES, tick_series
 from harness.measure.sram import Touched
 from harness.prepare import Trainer
 from harness.provenance import git_revision, host_description, package_versions, trainbench_version
@@ -49,11 +49,9 @@ def make_sram(firmware: Firmware, trainer: Trainer, target: Target, touched: Tou
             f"{touched.arena} bytes of the arena were touched on {target.name},"
             f" but {trainer.arena_bytes} are planned"
         )
-    peak = layout.static_bytes + layout.state_bytes + layout.arena_bytes + touched.stack
-    budget = target.budget
     return Sram(
-        kind=reading_kind(target),
-        peak=peak,
+        kind="measured",
+        peak=layout.static_bytes + layout.state_bytes + layout.arena_bytes + touched.stack,
         static=layout.static_bytes,
         state=layout.state_bytes,
         arena=layout.arena_bytes,
@@ -61,10 +59,36 @@ def make_sram(firmware: Firmware, trainer: Trainer, target: Target, touched: Tou
         stack=touched.stack,
         agent=layout.agent_bytes,
         untouched_outside=True,
-        budget_part=budget.part if budget else None,
-        budget_bytes=budget.sram_bytes if budget else None,
-        lacking_bytes=max(0, peak - budget.sram_bytes) if budget else 0,
+        **_budget(target, layout.static_bytes + layout.state_bytes + layout.arena_bytes + touched.stack),
     )
+
+
+def planned_sram(trainer: Trainer, target: Target) -> Sram:
+    """What the plan alone says, for a method that has no room on the target: arena and state, no stack."""
+    peak = trainer.arena_bytes + trainer.state_bytes
+    return Sram(
+        kind="analytic",
+        peak=peak,
+        static=0,
+        state=trainer.state_bytes,
+        arena=trainer.arena_bytes,
+        arena_touched=0,
+        stack=0,
+        agent=0,
+        untouched_outside=True,
+        **_budget(target, peak),
+    )
+
+
+def _budget(target: Target, peak: int) -> dict[str, Any]:
+    budget = target.budget
+    if budget is None:
+        return {}
+    return {
+        "budget_part": budget.part,
+        "budget_bytes": budget.sram_bytes,
+        "lacking_bytes": max(0, peak - budget.sram_bytes),
+    }
 
 
 def make_provenance(
@@ -149,7 +173,10 @@ def make_document(
 
 
 def unmeasured_document(subject: Subject, status: Literal["not-run", "failed"], reason: str) -> RunDocument:
-    """The document of a cell that was not run or failed: the reason and the plan, no figure from a device."""
+    """The document of a cell that was not run or failed: the reason and the plan, no figure from a device.
+
+    One that was not run has no room on the target; its planned SRAM says by how much.
+    """
     plan_digest = subject.trainer.plan_digest
     return RunDocument(
         **_head(subject),
@@ -158,6 +185,7 @@ def unmeasured_document(subject: Subject, status: Literal["not-run", "failed"], 
         provenance=make_provenance(
             subject.inputs, datetime.now(UTC), 0.0, package_versions(), subject.firmware, plan_digest
         ),
+        sram=planned_sram(subject.trainer, subject.target) if status == "not-run" else None,
     )
 
 

@@ -93,13 +93,19 @@ class NoRoomError(HarnessError):
 
 
 def check_memory(trainer: Trainer, target: Target) -> None:
-    """Raise NoRoomError when the plan alone is larger than the target's largest memory."""
-    largest = max((region.size for region in target.regions if region.kind == "ram"), default=None)
-    if largest is not None and trainer.arena_bytes > largest:
-        raise NoRoomError(
-            f"the arena alone needs {trainer.arena_bytes} bytes;"
-            f" the largest memory of {target.name} has {largest}"
-        )
+    """Raise NoRoomError when arena or state alone is larger than any memory it could lie in."""
+    sizes = [region.size for region in target.regions if region.kind == "ram"]
+    if not sizes:
+        return
+    for what, needed, largest in (
+        ("arena", trainer.arena_bytes, max(sizes)),
+        ("state", trainer.state_bytes, sizes[0]),
+    ):
+        if needed > largest:
+            raise NoRoomError(
+                f"the {what} alone needs {needed} bytes,"
+                f" {needed - largest} more than {target.name} has for it"
+            )
 
 
 @dataclass(frozen=True)

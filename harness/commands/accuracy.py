@@ -56,27 +56,28 @@ def accuracy(
     """
     from harness import accuracy_study as study_module
     from harness.accuracy_tables import print_rows, write_rows
-    from harness.progress import ProgressWatcher
+    from harness.progress import ProgressWatcher, busy
     from harness.request import Overrides, check_roundings, make_request
 
     roundings = tuple(dict.fromkeys(rounding or ("stochastic",)))
     check_roundings(roundings)
     rates = _parse_rates(learning_rates)
-    request = make_request(
-        suite,
-        Overrides(
-            methods=tuple(method or ()),
-            backbone=backbone,
-            dataset=dataset,
-            out=out,
-            epochs=epochs,
-            # Replaced by the chosen one; given so that schemes the suite does not declare can be studied.
-            learning_rate=1e-3,
-            parallel=jobs,
-            step_seconds=step_timeout,
-        ),
-        reference_only=True,
-    )
+    with busy("reading the network and the dataset"):
+        request = make_request(
+            suite,
+            Overrides(
+                methods=tuple(method or ()),
+                backbone=backbone,
+                dataset=dataset,
+                out=out,
+                epochs=epochs,
+                # Replaced by the chosen one; given so that schemes the suite does not declare can be studied.
+                learning_rate=1e-3,
+                parallel=jobs,
+                step_seconds=step_timeout,
+            ),
+            reference_only=True,
+        )
     study = study_module.make_study(
         request, roundings, rates, tuple(range(selection_seeds)), tuple(range(seeds)), folds
     )

@@ -25,10 +25,13 @@ def compile_command(
     from engine.frontends import load_backbone
     from engine.schemes import load_scheme
     from harness.prepare import SCHEME_LIBRARY
+    from harness.progress import busy
 
     network = load_backbone(backbone)
     options = CompileOptions(classes=classes, rounding=rounding, accumulate=accumulate)
-    trainer = compile_trainer(network, load_scheme(scheme, network, SCHEME_LIBRARY), options, out)
+    chosen = load_scheme(scheme, network, SCHEME_LIBRARY)
+    with busy(f"compiling {network.name}, {chosen.name}"):
+        trainer = compile_trainer(network, chosen, options, out)
     typer.echo(trainer.plan_text)
     typer.echo(
         f"{out}: {trainer.network}, {trainer.scheme.name}; arena {trainer.arena_bytes} bytes (lower bound"

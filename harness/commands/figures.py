@@ -14,7 +14,10 @@ def figures(
     ],
 ) -> None:
     """Print all figures of the run documents in DIR as CSV: method,target,figure,kind,unit,value,low,high."""
+    from harness.progress import busy
     from harness.results.figures import figures as make_figures
     from harness.results.store import load_documents
 
-    typer.echo(make_figures(load_documents(folder)).to_csv(index=False), nl=False)
+    with busy("computing intervals"):
+        table = make_figures(load_documents(folder)).to_csv(index=False)
+    typer.echo(table, nl=False)

@@ -14,6 +14,9 @@ def report(
     ],
 ) -> None:
     """Render the run documents in DIR as DIR/report.html and print its path."""
+    from harness.progress import busy
     from reports import write_report
 
-    typer.echo(str(write_report(folder)))
+    with busy("rendering the report"):
+        path = write_report(folder)
+    typer.echo(str(path))

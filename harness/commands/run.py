@@ -61,34 +61,37 @@ def run(
     The suite's reference target (host) is run too: the accuracy comes from it. Exit code 2: a cell failed.
     """
     from harness.commands.verdict import print_verdict
-    from harness.progress import ProgressWatcher
+    from harness.progress import ProgressWatcher, busy
     from harness.request import Overrides, make_request
     from harness.runner import run_suite
     from reports import write_report
 
-    request = make_request(
-        suite,
-        Overrides(
-            targets=tuple(target or ()),
-            methods=tuple(method or ()),
-            seeds=tuple(seed or ()),
-            backbone=backbone,
-            dataset=dataset,
-            out=out,
-            rounding=rounding,
-            epochs=epochs,
-            learning_rate=learning_rate,
-            steps=steps,
-            sram_budget=sram_budget,
-            parallel=jobs,
-            step_seconds=step_timeout,
-            classes=classes,
-        ),
-    )
+    with busy("reading the network and the dataset"):
+        request = make_request(
+            suite,
+            Overrides(
+                targets=tuple(target or ()),
+                methods=tuple(method or ()),
+                seeds=tuple(seed or ()),
+                backbone=backbone,
+                dataset=dataset,
+                out=out,
+                rounding=rounding,
+                epochs=epochs,
+                learning_rate=learning_rate,
+                steps=steps,
+                sram_budget=sram_budget,
+                parallel=jobs,
+                step_seconds=step_timeout,
+                classes=classes,
+            ),
+        )
     with ProgressWatcher() as watcher:
         documents = run_suite(request, watcher)
     print_verdict(documents)
-    typer.echo(f"report: {write_report(request.out)}")
+    with busy("rendering the report"):
+        path = write_report(request.out)
+    typer.echo(f"report: {path}")
     _report_failures(documents)
 
 

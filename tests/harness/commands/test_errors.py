@@ -84,7 +84,7 @@ def test_a_missing_toolchain_says_how_to_get_it(
     trainbench: Command, backbone_file: Path, tmp_path: Path
 ) -> None:
     environment = {"PATH": str(tmp_path)}
-    for target, program in (("host", "gcc"), ("qemu-mps2-an500", "qemu-system-arm")):
+    for target, program in (("host", "compiler"), ("qemu-mps2-an500", "qemu-system-arm")):
         result = trainbench(
             "run", "people-detection", "--backbone", backbone_file, "--target", target, env=environment
         )
