@@ -15,7 +15,7 @@ from pathlib import Path
 import harness
 
 PROJECT_ROOT = Path(harness.__file__).resolve().parent.parent
-SOURCE_FOLDERS = ("engine", "harness", "targets")
+SOURCE_FOLDERS = ("engine", "fixtures/peers", "fixtures/schemes", "harness", "targets")
 """Code and data that shape a result; reports and tests do not."""
 
 SOURCE_SUFFIXES = frozenset({".py", ".c", ".h", ".S", ".ld", ".toml", ".in"})
