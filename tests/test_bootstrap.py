@@ -60,8 +60,13 @@ class Background:
     def __init__(self, command: list[str], environment: dict[str, str], errors: Path) -> None:
         self.error_file = errors
         with errors.open("w") as file:
+            # Tests that run in the background inherit an ignored SIGINT; the script would keep ignoring it.
             self.process = subprocess.Popen(
-                command, env=environment, stdout=subprocess.DEVNULL, stderr=file, start_new_session=True
+                ["/usr/bin/env", "--default-signal=INT", *command],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+                start_new_session=True,
             )
 
     def errors(self) -> str:

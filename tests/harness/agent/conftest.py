@@ -57,7 +57,9 @@ def host_firmware(tmp_path_factory: pytest.TempPathFactory) -> Build:
         if key not in built:
             folder = tmp_path_factory.mktemp("host_firmware")
             target = load_target("host")
-            built[key] = build_firmware(TINY_TRAINER, target, folder, sanitize=True, defines=defines).elf
+            built[key] = build_firmware(
+                TINY_TRAINER, target, folder, compiler="gcc", sanitize=True, defines=defines
+            ).elf
         return built[key]
 
     return build
