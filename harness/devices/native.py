@@ -7,6 +7,7 @@ independence, so that the addresses in the ELF file are the addresses in memory.
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import signal
@@ -77,9 +78,28 @@ class NativeDevice(Device):
                 raise
         self._serial.attach(ours)
         self._link, self._image, self._started = ours, image, False
+        self._wait_for_mapping(image, deadline)
         for segment in image.segments:
             if not segment.writable:
                 self._compare(elf, segment)
+
+    def _wait_for_mapping(self, image: Image, deadline: Deadline) -> None:
+        """A started process can be seen a moment before the kernel has mapped its segments."""
+        for segment in image.segments:
+            if not segment.data:
+                continue
+            while not self._is_mapped(segment.address + len(segment.data) - 1):
+                deadline.check(f"waiting for {self.name} to map {segment.address:#x}")
+                time.sleep(_POLL_SECONDS)
+
+    def _is_mapped(self, address: int) -> bool:
+        with self._memory_file(f"looking for {address:#x}") as fd:
+            try:
+                return len(os.pread(fd, 1, address)) == 1
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                return False
 
     def resume(self, deadline: Deadline) -> None:
         deadline.check(f"resuming {self.name}")
