@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from harness.declaration import Strict, read_declaration
 from harness.errors import HarnessError, UsageError
 from harness.measure.accuracy import Course, Schedule
 
@@ -18,10 +18,6 @@ SUITES_ROOT = Path(__file__).resolve().parent.parent / "suites"
 
 class SuiteError(HarnessError):
     """A suite folder that is malformed."""
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Method(Strict):
@@ -119,15 +115,7 @@ def load_suite(name: str, root: Path = SUITES_ROOT) -> Suite:
     if name not in suite_names(root):
         raise UsageError(f"no suite named {name!r}; there are: {', '.join(suite_names(root))}")
     path = root / name.replace("-", "_") / "suite.toml"
-    try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Suite.model_validate({**fields, "name": name, "folder": path.parent})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{path} is not valid TOML: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SuiteError(f"{path}: {where}: {first['msg']}") from error
+    return read_declaration(path, Suite, name, SuiteError)
 
 
 def select_methods(

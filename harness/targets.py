@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from harness.declaration import Strict, read_declaration
 from harness.errors import TargetError, UsageError
 
 TARGETS_ROOT = Path(__file__).resolve().parent.parent / "targets"
@@ -20,10 +20,6 @@ class TickUnit(StrEnum):
     INSTRUCTIONS = "instructions"
     CYCLES = "cycles"
     NANOSECONDS = "nanoseconds"
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Region(Strict):
@@ -103,12 +99,4 @@ def load_target(name: str, root: Path = TARGETS_ROOT) -> Target:
     path = root / name / "target.toml"
     if name not in target_names(root):
         raise UsageError(f"no target named {name!r}; there are: {', '.join(target_names(root))}")
-    try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Target.model_validate({**fields, "name": name, "folder": path.parent})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TargetError(f"{path} is not valid TOML: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise TargetError(f"{path}: {where}: {first['msg']}") from error
+    return read_declaration(path, Target, name, TargetError)
