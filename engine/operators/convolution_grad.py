@@ -65,8 +65,6 @@ class GradInput(OperatorKind):
             declare_weights(op, graph, emitter, depthwise=self.depthwise),
             emitter.pointer(op.output("dx")),
         ]
-        if not self.depthwise:
-            arguments.append(emitter.scratch(op))
         return f"tb_{self.name}_f32({', '.join(arguments)});"
 
     def macs(self, op: Operator, graph: Graph) -> int:
@@ -152,8 +150,6 @@ class WeightUpdate(OperatorKind):
             declare_update(op, emitter, "weight_update"),
             "&step",
         ]
-        if not self.depthwise:
-            arguments.append(emitter.scratch(op))
         return f"tb_{self.name}_f32({', '.join(arguments)});"
 
     def macs(self, op: Operator, graph: Graph) -> int:

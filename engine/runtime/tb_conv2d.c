@@ -218,11 +218,10 @@ TB_INLINE void general_grad_block(const tb_conv_t *conv, const float *gradient, 
   for (uint32_t l = 0; l < lanes; l++) dx[tb_channel(part, j + l)] = acc[l];
 }
 
-void tb_conv2d_grad_input_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights, float *dx,
-                              void *scratch) {
+void tb_conv2d_grad_input_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights,
+                              float *dx) {
   tb_part_t parts[2];
   const uint32_t part_count = tb_parts(weights, conv->in_channels, parts);
-  (void)scratch; /* each part is summed where it lies */
   for (uint32_t i = 0; i < part_count; i++) {
     if (tb_is_pointwise(conv)) {
       pointwise_grad_input(conv, gradient, &parts[i], dx);

@@ -68,10 +68,10 @@ void tb_fully_connected_f32(const float *x, const float *weight, const float *bi
                             uint32_t features);
 float tb_softmax_cross_entropy_f32(const float *logits, uint32_t label, float *gradient, uint32_t classes);
 
-/* Backward, float32 gradients. In-place operators take one buffer. No scratch is used: it may be NULL. */
+/* Backward, float32 gradients. In-place operators take one buffer. */
 void tb_masked_scale_f32(float *gradient, const uint8_t *mask, const float *scale, uint32_t pixels, uint32_t channels);
-void tb_conv2d_grad_input_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights, float *dx,
-                              void *scratch);
+void tb_conv2d_grad_input_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights,
+                              float *dx);
 void tb_depthwise_conv2d_grad_input_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights,
                                         float *dx);
 void tb_global_average_pool_grad_f32(const float *df, float *dx, uint32_t pixels, uint32_t channels, float factor);
@@ -82,9 +82,9 @@ void tb_accumulate_f32(const float *a, const float *b, float *y, uint32_t count)
 void tb_fully_connected_grad_input_f32(const float *dz, const float *weight, float *df, uint32_t classes,
                                        uint32_t features);
 
-/* Updates. scratch of tb_bias_update_f32: 4 * channels bytes; of the others none: it may be NULL. */
+/* Updates. scratch of tb_bias_update_f32: 4 * channels bytes. */
 void tb_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const int8_t *x, const tb_weights_t *weights,
-                          const tb_update_t *update, const tb_step_t *step, void *scratch);
+                          const tb_update_t *update, const tb_step_t *step);
 void tb_depthwise_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const int8_t *x,
                                     const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step);
 void tb_bias_update_f32(const float *gradient, int32_t *bias, const tb_update_t *update, const tb_step_t *step,

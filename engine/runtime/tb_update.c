@@ -151,11 +151,10 @@ TB_NOINLINE void single_conv2d_block(const pairs_t *pairs, const float *g, const
 }
 
 void tb_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const int8_t *x, const tb_weights_t *weights,
-                          const tb_update_t *update, const tb_step_t *step, void *scratch) {
+                          const tb_update_t *update, const tb_step_t *step) {
   const tb_part_t part = tb_trainable_part(weights, conv->in_channels);
   const stream_t stream = open_stream(update, step);
   const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
-  (void)scratch; /* a block's gradient stays in registers */
   for (uint32_t tap = 0; tap < taps; tap++) {
     const pairs_t pairs = pairs_of(conv, gradient, x, tap);
     for (uint32_t oc = 0, channels; oc < conv->out_channels; oc += channels) {

@@ -206,10 +206,10 @@ float trainer_train_step(uint32_t label) {
   tb_bias_update_f32((float *)(trainer_arena + 0), state.block00_pointwise2_bias, &block00_pointwise2_bias_update, &step, 9u, 4u, 1073741824, trainer_arena + 144);
   /* 15 block00.pointwise2.grad_input: conv2d_grad_input f32 3x3x4 -> f32 3x3x4, 1x1 stride 1, 144 MACs */
   TRAINER_MARK(15u);
-  tb_conv2d_grad_input_f32(&block00_pointwise2_geometry, (float *)(trainer_arena + 0), &block00_pointwise2_weights, (float *)(trainer_arena + 144), 0);
+  tb_conv2d_grad_input_f32(&block00_pointwise2_geometry, (float *)(trainer_arena + 0), &block00_pointwise2_weights, (float *)(trainer_arena + 144));
   /* 16 block00.pointwise2.weight_update: conv2d_update f32 3x3x4, i8 3x3x4 (scale 0.05, zero -4) -> i8 4x1x1x2, u8 4x1x1x2, 1x1 stride 1, 72 MACs */
   TRAINER_MARK(16u);
-  tb_conv2d_update_f32(&block00_pointwise2_geometry, (float *)(trainer_arena + 0), (int8_t *)(trainer_arena + 324), &block00_pointwise2_weights, &block00_pointwise2_weight_update, &step, 0);
+  tb_conv2d_update_f32(&block00_pointwise2_geometry, (float *)(trainer_arena + 0), (int8_t *)(trainer_arena + 324), &block00_pointwise2_weights, &block00_pointwise2_weight_update, &step);
   /* 17 block00.depthwise.masked_scale: masked_scale f32 3x3x4, bit 3x3x4 -> f32 3x3x4 */
   TRAINER_MARK(17u);
   tb_masked_scale_f32((float *)(trainer_arena + 144), (uint8_t *)(trainer_arena + 372), block00_depthwise_gradient_scale, 9u, 4u);

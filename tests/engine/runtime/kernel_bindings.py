@@ -117,7 +117,7 @@ class Kernels:
         if depthwise:
             self._call("tb_depthwise_conv2d_grad_input_f32", *operands)
         else:
-            self._call("tb_conv2d_grad_input_f32", *operands, None)
+            self._call("tb_conv2d_grad_input_f32", *operands)
         b.check()
         return result
 
@@ -170,7 +170,7 @@ class Kernels:
         if depthwise:
             self._call("tb_depthwise_conv2d_update_f32", ctypes.byref(conv), *operands)
         else:
-            self._call("tb_conv2d_update_f32", ctypes.byref(conv), *operands, None)
+            self._call("tb_conv2d_update_f32", ctypes.byref(conv), *operands)
         b.check()
         return result, after
 

@@ -101,8 +101,8 @@ static void convolution(int depthwise) {
     tb_depthwise_conv2d_update_f32(&conv, g, x, &weights, &update, &step);
   } else {
     tb_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL, merge);
-    tb_conv2d_grad_input_f32(&conv, g, &weights, dx, NULL);
-    tb_conv2d_update_f32(&conv, g, x, &weights, &update, &step, NULL);
+    tb_conv2d_grad_input_f32(&conv, g, &weights, dx);
+    tb_conv2d_update_f32(&conv, g, x, &weights, &update, &step);
   }
   tb_bias_update_f32(g, bias, &bias_update, &step, pixels, oc, 1073741824, zeros(oc));
   require_finite(dx, inputs);
