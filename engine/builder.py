@@ -25,6 +25,7 @@ from engine.graph import (
 _NUMPY: dict[DType, np.dtype[Any]] = {
     DType.INT8: np.dtype(np.int8),
     DType.UINT8: np.dtype(np.uint8),
+    DType.INT16: np.dtype(np.int16),
     DType.UINT16: np.dtype(np.uint16),
     DType.INT32: np.dtype(np.int32),
     DType.FLOAT32: np.dtype(np.float32),

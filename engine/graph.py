@@ -35,13 +35,22 @@ class DType(StrEnum):
 
     INT8 = "i8"
     UINT8 = "u8"
+    INT16 = "i16"
     UINT16 = "u16"
     INT32 = "i32"
     FLOAT32 = "f32"
     BIT = "bit"
 
 
-_BITS = {DType.INT8: 8, DType.UINT8: 8, DType.UINT16: 16, DType.INT32: 32, DType.FLOAT32: 32, DType.BIT: 1}
+_BITS = {
+    DType.INT8: 8,
+    DType.UINT8: 8,
+    DType.INT16: 16,
+    DType.UINT16: 16,
+    DType.INT32: 32,
+    DType.FLOAT32: 32,
+    DType.BIT: 1,
+}
 
 
 class Role(StrEnum):

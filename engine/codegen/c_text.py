@@ -13,6 +13,7 @@ from engine.graph import DType
 C_TYPES = {
     DType.INT8: "int8_t",
     DType.UINT8: "uint8_t",
+    DType.INT16: "int16_t",
     DType.UINT16: "uint16_t",
     DType.INT32: "int32_t",
     DType.FLOAT32: "float",

@@ -7,7 +7,14 @@ import numpy as np
 from engine.codegen.c_text import C_TYPES, float_literal, identifier
 from engine.graph import Array, DType, Module, Role, Tensor
 
-_PER_LINE = {DType.INT8: 32, DType.UINT8: 32, DType.UINT16: 20, DType.INT32: 12, DType.FLOAT32: 8}
+_PER_LINE = {
+    DType.INT8: 32,
+    DType.UINT8: 32,
+    DType.INT16: 20,
+    DType.UINT16: 20,
+    DType.INT32: 12,
+    DType.FLOAT32: 8,
+}
 
 
 def initial_name(tensor: Tensor) -> str:

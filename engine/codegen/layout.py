@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.codegen.c_text import C_TYPES, identifier
 from engine.graph import DType, Graph, Role, Tensor
 
-_ALIGNMENT_OF = {DType.FLOAT32: 4, DType.INT32: 4, DType.UINT16: 2}
+_ALIGNMENT_OF = {DType.FLOAT32: 4, DType.INT32: 4, DType.INT16: 2, DType.UINT16: 2}
 
 
 def state_order(graph: Graph) -> list[Tensor]:

@@ -10,15 +10,16 @@ import numpy as np
 from engine.graph import Array, DType, Graph, Operator, Phase
 from engine.operators import real, reference
 from engine.operators.kind import Emitter, OperatorKind, StepContext, Tape, expect, register
+from engine.operators.scratch import conv2d_scratch, depthwise_scratch
 from engine.operators.weights import (
     WEIGHT_ROLES,
     check_weights,
     conv_macs,
     declare_convolution,
     declare_weights,
-    gather_bytes,
     geometry,
     inherited,
+    is_split,
     merged_weights,
     weight_operands,
 )
@@ -168,15 +169,16 @@ class Convolution(OperatorKind):
             emitter.pointer(op.output("y")),
             emitter.mask(op.find_output("mask")),
         ]
-        if not self.depthwise:
-            arguments.append(emitter.scratch(op))
+        arguments.append(emitter.scratch(op))
         return f"tb_{self.name}_i8({', '.join(arguments)});"
 
     def macs(self, op: Operator, graph: Graph) -> int:
         return conv_macs(op, depthwise=self.depthwise)
 
     def scratch_bytes(self, op: Operator, graph: Graph) -> int:
-        return 0 if self.depthwise else gather_bytes(op)
+        if self.depthwise:
+            return depthwise_scratch(geometry(op))
+        return conv2d_scratch(geometry(op), split=is_split(op))
 
 
 @register

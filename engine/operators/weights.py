@@ -115,12 +115,6 @@ def check_weights(op: Operator, graph: Graph, *, depthwise: bool) -> None:
         )
 
 
-def gather_bytes(op: Operator) -> int:
-    """Scratch for one gathered row of split weights."""
-    g = geometry(op)
-    return g.kernel_height * g.kernel_width * g.in_channels if is_split(op) else 0
-
-
 def conv_macs(op: Operator, *, depthwise: bool) -> int:
     """Multiply-accumulates of a dense pass, padding taps included, as the field counts them."""
     g = geometry(op)
@@ -139,7 +133,7 @@ def declare_convolution(op: Operator, emitter: Emitter, multiplier: str | None) 
         f"    .in_height = {g.in_height}, .in_width = {g.in_width}, .in_channels = {g.in_channels},\n"
         f"    .out_height = {g.out_height}, .out_width = {g.out_width}, .out_channels = {g.out_channels},\n"
         f"    .kernel_height = {g.kernel_height}, .kernel_width = {g.kernel_width}, "
-        f".stride = {g.stride}, .padding = {g.padding},\n"
+        f".stride = {g.stride}, .padding = {g.padding}, .pad_top = {g.padding},\n"
         f"    .in_zero = {op.integer('in_zero')}, .out_zero = {forward.get('out_zero', 0)}, "
         f".shift = {forward.get('shift', 0)},\n"
         f"    .multiplier = {multiplier or '0'}}};",

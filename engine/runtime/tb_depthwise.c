@@ -143,8 +143,9 @@ static uint32_t next_block(block_t *block, const tb_conv_t *conv, const tb_part_
 }
 
 void tb_depthwise_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias,
-                            int8_t *y, uint8_t *mask) {
+                            int8_t *y, uint8_t *mask, void *scratch) {
   tb_part_t parts[2];
+  (void)scratch;
   block_t block;
   int8_t copy[TB_TAPS * TB_LANES];
   const uint32_t part_count = tb_parts(weights, conv->in_channels, parts);

@@ -9,6 +9,7 @@
 
 #include <float.h>
 #include <stddef.h>
+#include <string.h>
 
 #if defined(__FAST_MATH__)
 #error "trainbench kernels must not be built with -ffast-math"

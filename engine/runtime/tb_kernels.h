@@ -14,6 +14,7 @@ typedef struct {
   uint16_t in_height, in_width, in_channels;
   uint16_t out_height, out_width, out_channels;
   uint16_t kernel_height, kernel_width, stride, padding;
+  uint16_t pad_top;           /* rows of padding above the first row given: `padding`, or 0 within an image */
   int32_t in_zero, out_zero;
   uint8_t shift;              /* left shift of the accumulator before `multiplier` */
   const int32_t *multiplier;  /* [out_channels] */
@@ -55,11 +56,13 @@ uint32_t tb_mix(uint32_t x);
 float tb_expf(float x); /* x <= 0 */
 float tb_logf(float x); /* x >= 1 */
 
-/* Forward. `mask` may be NULL. scratch of tb_conv2d_i8: KH*KW*IC bytes where `channels` is not NULL, else none. */
+/* Forward. `mask` may be NULL. Scratch: engine/operators/scratch.py. The rows given may be a part of an image, with a `conv` of
+ * their own: in_height and out_height count the rows given, and what lies above the first of them is padding only if
+ * pad_top is not 0. tb_depthwise_conv2d_i8: y may be x, whatever the stride. */
 void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,
                   uint8_t *mask, void *scratch);
 void tb_depthwise_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias,
-                            int8_t *y, uint8_t *mask);
+                            int8_t *y, uint8_t *mask, void *scratch);
 void tb_add_i8(const tb_add_t *add, const int8_t *a, const int8_t *b, int8_t *y, uint8_t *mask, uint32_t count);
 void tb_global_average_pool_i8(const int8_t *x, int8_t *y, uint32_t pixels, uint32_t channels, int32_t in_zero,
                                int32_t out_zero, int32_t multiplier, uint8_t shift);
@@ -81,6 +84,27 @@ void tb_add_grad_f32(const float *gradient, const uint8_t *mask, float factor_a,
 void tb_accumulate_f32(const float *a, const float *b, float *y, uint32_t count); /* y may be a or b */
 void tb_fully_connected_grad_input_f32(const float *dz, const float *weight, float *df, uint32_t classes,
                                        uint32_t features);
+
+/* Backward, int16 gradients: value * 2^exponent (docs/numerics.md). Those that return an exponent choose it so that the
+ * largest value fills an int16; the others leave it to a constant known at compile time. In-place operators take one buffer. */
+int32_t tb_global_average_pool_grad_i16(const float *df, int16_t *dx, uint32_t pixels, uint32_t channels, float factor);
+void tb_masked_scale_i16(int16_t *gradient, const uint8_t *mask, const int32_t *multiplier, uint32_t pixels,
+                         uint32_t channels);
+void tb_add_grad_i16(const int16_t *gradient, const uint8_t *mask, int32_t multiplier, int16_t *dx,
+                     uint32_t count); /* dx may be gradient */
+int32_t tb_accumulate_i16(const int16_t *a, int32_t exponent_a, const int16_t *b, int32_t exponent_b, int16_t *y,
+                          uint32_t count); /* y may be a or b */
+int32_t tb_conv2d_grad_input_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent,
+                                 const tb_weights_t *weights, int16_t *dx, void *scratch);
+int32_t tb_depthwise_conv2d_grad_input_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent,
+                                           const tb_weights_t *weights, int16_t *dx, void *scratch);
+void tb_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
+                          const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step, void *scratch);
+void tb_depthwise_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
+                                    const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step,
+                                    void *scratch);
+void tb_bias_update_i16(const int16_t *gradient, int32_t exponent, int32_t *bias, const tb_update_t *update,
+                        const tb_step_t *step, uint32_t pixels, uint32_t channels, int32_t limit, void *scratch);
 
 /* Updates. scratch of tb_bias_update_f32: 4 * channels bytes. */
 void tb_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const int8_t *x, const tb_weights_t *weights,

@@ -1,76 +1,6 @@
 /* tb_update.c: weight gradients and stochastic gradient descent in one pass. No weight gradient is ever stored: the
  * kernels sum a block of it in registers and apply it at once. */
-#include "tb_internal.h"
-
-uint32_t tb_mix(uint32_t x) {
-  x ^= x >> 16;
-  x *= 0x7feb352du;
-  x ^= x >> 15;
-  x *= 0x846ca68bu;
-  x ^= x >> 16;
-  return x;
-}
-
-/* A tensor's updates within one step. */
-typedef struct {
-  const tb_update_t *update;
-  const tb_step_t *step;
-  uint32_t key; /* of the tensor's stream */
-} stream_t;
-
-static stream_t open_stream(const tb_update_t *update, const tb_step_t *step) {
-  stream_t stream;
-  stream.update = update;
-  stream.step = step;
-  stream.key = tb_mix(step->step_key ^ (update->stream * 0x85ebca6bu));
-  return stream;
-}
-
-/* In [0, 1); position = key of the stream + index of the element. */
-TB_INLINE float uniform(uint32_t position) {
-  return (float)(tb_mix(position) >> 8) * 5.9604644775390625e-8f; /* 2^-24 */
-}
-
-/* Pass one gradient through its accumulator. Returns 0 if the value is not to be updated in this step. */
-TB_INLINE uint32_t accumulated(const tb_step_t *step, float *accumulator, uint32_t index, float *gradient) {
-  if (step->accumulate) {
-    const float sum = accumulator[index] + *gradient;
-    accumulator[index] = step->apply ? 0.0f : sum;
-    *gradient = sum * step->mean;
-  }
-  return step->apply;
-}
-
-/* Move int8 weights index, index + stride, ... by -rates[i] * gradients[i]; a rate is learning rate * scale of the
- * weight's channel. `gradients` is overwritten. */
-TB_NOINLINE void apply_block(const stream_t *stream, int8_t *weights, uint32_t index, uint32_t stride,
-                             float *gradients, const float *rates, uint32_t count) {
-  const tb_rounding_t rounding = stream->update->rounding;
-  const uint32_t key = stream->key + index;
-  uint8_t *low = stream->update->low;
-  uint32_t applied = 0;
-  for (uint32_t i = 0; i < count; i++) {
-    applied += accumulated(stream->step, stream->update->accumulator, index + i * stride, &gradients[i]);
-    gradients[i] = -(rates[i] * gradients[i]);
-  }
-  if (applied == 0) return;
-  weights += index;
-  if (rounding == TB_EXTENDED) {
-    low += index;
-    for (uint32_t i = 0; i < count; i++, weights += stride, low += stride) {
-      const int32_t n = tb_floor_f32(tb_clamp_f32(gradients[i] * 256.0f, -65536.0f, 65536.0f) + 0.5f);
-      const int32_t value = tb_clamp_i32(*weights * 256 + *low + n, -32768, 32767);
-      *weights = (int8_t)(value >> 8);
-      *low = (uint8_t)(value & 255);
-    }
-    return;
-  }
-  for (uint32_t i = 0; i < count; i++, weights += stride) {
-    const float offset = rounding == TB_STOCHASTIC ? uniform(key + i * stride) : 0.5f;
-    const int32_t n = tb_floor_f32(tb_clamp_f32(gradients[i], -256.0f, 256.0f) + offset);
-    *weights = (int8_t)tb_clamp_i32(*weights + n, -128, 127);
-  }
-}
+#include "tb_apply.h"
 
 /* The pixels that one kernel position pairs: `g` and `x` at the first, and how far it is to the next. */
 typedef struct {
@@ -153,7 +83,7 @@ TB_NOINLINE void single_conv2d_block(const pairs_t *pairs, const float *g, const
 void tb_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const int8_t *x, const tb_weights_t *weights,
                           const tb_update_t *update, const tb_step_t *step) {
   const tb_part_t part = tb_trainable_part(weights, conv->in_channels);
-  const stream_t stream = open_stream(update, step);
+  const tb_stream_t stream = tb_open_stream(update, step);
   const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
   for (uint32_t tap = 0; tap < taps; tap++) {
     const pairs_t pairs = pairs_of(conv, gradient, x, tap);
@@ -178,7 +108,7 @@ void tb_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const in
           const uint32_t index = ((oc + o) * taps + tap) * part.count + j;
           float rates[TB_LANES];
           for (uint32_t l = 0; l < lanes; l++) rates[l] = step->learning_rate * update->scale[oc + o];
-          apply_block(&stream, weights->trainable, index, 1, block + o * lanes, rates, lanes);
+          tb_apply_i8(&stream, weights->trainable, index, 1, block + o * lanes, rates, lanes);
         }
       }
     }
@@ -217,7 +147,7 @@ TB_NOINLINE void single_depthwise_block(const pairs_t *pairs, uint32_t channel, 
 void tb_depthwise_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const int8_t *x,
                                     const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step) {
   const tb_part_t part = tb_trainable_part(weights, conv->in_channels);
-  const stream_t stream = open_stream(update, step);
+  const tb_stream_t stream = tb_open_stream(update, step);
   const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
   for (uint32_t tap = 0; tap < taps; tap++) {
     const pairs_t pairs = pairs_of(conv, gradient, x, tap);
@@ -231,28 +161,20 @@ void tb_depthwise_conv2d_update_f32(const tb_conv_t *conv, const float *gradient
         single_depthwise_block(&pairs, channel, block);
       }
       for (uint32_t l = 0; l < lanes; l++) rates[l] = step->learning_rate * update->scale[channel + l];
-      apply_block(&stream, weights->trainable, j * taps + tap, taps, block, rates, lanes);
+      tb_apply_i8(&stream, weights->trainable, j * taps + tap, taps, block, rates, lanes);
     }
   }
 }
 
 void tb_bias_update_f32(const float *gradient, int32_t *bias, const tb_update_t *update, const tb_step_t *step,
                         uint32_t pixels, uint32_t channels, int32_t limit, void *scratch) {
-  const stream_t stream = open_stream(update, step);
+  const tb_stream_t stream = tb_open_stream(update, step);
   float *sum = (float *)scratch;
   for (uint32_t c = 0; c < channels; c++) sum[c] = 0.0f;
   for (uint32_t p = 0; p < pixels; p++) {
     for (uint32_t c = 0; c < channels; c++) sum[c] += *gradient++;
   }
-  for (uint32_t c = 0; c < channels; c++) {
-    float value = sum[c];
-    if (!accumulated(step, update->accumulator, c, &value)) continue;
-    const float d = -((step->learning_rate * update->scale[c]) * value);
-    const float offset = update->rounding == TB_STOCHASTIC ? uniform(stream.key + c) : 0.5f;
-    const int32_t n = tb_floor_f32(tb_clamp_f32(d, -1073741824.0f, 1073741824.0f) + offset);
-    const int64_t moved = (int64_t)bias[c] + n; /* 2^31 at the most: one more than an int32 holds */
-    bias[c] = (int32_t)(moved < -limit ? -limit : (moved > limit ? limit : moved));
-  }
+  for (uint32_t c = 0; c < channels; c++) tb_apply_bias(&stream, bias, c, sum[c], limit);
 }
 
 /* Saturated: a classifier that diverges stays finite, since infinities end in NaN, whose bits differ by machine. */
@@ -273,9 +195,9 @@ void tb_fully_connected_update_f32(const float *dz, const float *features, float
     }
     for (uint32_t c = 0; c < feature_count; c++, i++) {
       float value = dz[k] * features[c];
-      if (accumulated(step, weight_accumulator, i, &value)) weight[i] = descended(weight[i], rate * value);
+      if (tb_accumulated(step, weight_accumulator, i, &value)) weight[i] = descended(weight[i], rate * value);
     }
     float value = dz[k];
-    if (accumulated(step, bias_accumulator, k, &value)) bias[k] = descended(bias[k], rate * value);
+    if (tb_accumulated(step, bias_accumulator, k, &value)) bias[k] = descended(bias[k], rate * value);
   }
 }

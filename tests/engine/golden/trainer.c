@@ -63,7 +63,7 @@ static uint32_t steps;
 static const tb_conv_t stem_geometry = {
     .in_height = 5, .in_width = 5, .in_channels = 3,
     .out_height = 3, .out_width = 3, .out_channels = 4,
-    .kernel_height = 3, .kernel_width = 3, .stride = 2, .padding = 1,
+    .kernel_height = 3, .kernel_width = 3, .stride = 2, .padding = 1, .pad_top = 1,
     .in_zero = 0, .out_zero = -4, .shift = 0,
     .multiplier = stem_multiplier};
 static const tb_weights_t stem_weights = {
@@ -72,7 +72,7 @@ static const tb_weights_t stem_weights = {
 static const tb_conv_t block00_depthwise_geometry = {
     .in_height = 3, .in_width = 3, .in_channels = 4,
     .out_height = 3, .out_width = 3, .out_channels = 4,
-    .kernel_height = 3, .kernel_width = 3, .stride = 1, .padding = 1,
+    .kernel_height = 3, .kernel_width = 3, .stride = 1, .padding = 1, .pad_top = 1,
     .in_zero = -4, .out_zero = -4, .shift = 0,
     .multiplier = block00_depthwise_multiplier};
 static const tb_weights_t block00_depthwise_weights = {
@@ -81,7 +81,7 @@ static const tb_weights_t block00_depthwise_weights = {
 static const tb_conv_t block00_pointwise2_geometry = {
     .in_height = 3, .in_width = 3, .in_channels = 4,
     .out_height = 3, .out_width = 3, .out_channels = 4,
-    .kernel_height = 1, .kernel_width = 1, .stride = 1, .padding = 0,
+    .kernel_height = 1, .kernel_width = 1, .stride = 1, .padding = 0, .pad_top = 0,
     .in_zero = -4, .out_zero = -4, .shift = 0,
     .multiplier = block00_pointwise2_multiplier};
 static const tb_weights_t block00_pointwise2_weights = {
@@ -109,7 +109,7 @@ static void forward(int training) {
   tb_conv2d_i8(&stem_geometry, (int8_t *)(trainer_arena + 0), &stem_weights, stem_bias, (int8_t *)(trainer_arena + 288), 0, 0);
   /* 1 block00.depthwise: depthwise_conv2d i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x4 (scale 0.05, zero -4), 3x3 stride 1, 324 MACs */
   TRAINER_MARK(1u);
-  tb_depthwise_conv2d_i8(&block00_depthwise_geometry, (int8_t *)(trainer_arena + 288), &block00_depthwise_weights, state.block00_depthwise_bias, (int8_t *)(trainer_arena + 324), training ? (uint8_t *)(trainer_arena + 372) : 0);
+  tb_depthwise_conv2d_i8(&block00_depthwise_geometry, (int8_t *)(trainer_arena + 288), &block00_depthwise_weights, state.block00_depthwise_bias, (int8_t *)(trainer_arena + 324), training ? (uint8_t *)(trainer_arena + 372) : 0, 0);
   /* 2 block00.pointwise2: conv2d i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x4 (scale 0.05, zero -4), 1x1 stride 1, 144 MACs */
   TRAINER_MARK(2u);
   tb_conv2d_i8(&block00_pointwise2_geometry, (int8_t *)(trainer_arena + 324), &block00_pointwise2_weights, state.block00_pointwise2_bias, (int8_t *)(trainer_arena + 0), training ? (uint8_t *)(trainer_arena + 160) : 0, trainer_arena + 36);

@@ -11,6 +11,7 @@ import numpy as np
 from kernel_data import Buffers, CAdd, CConv, CStep, CUpdate, CWeights, Quantization, Step, Update, Weights
 
 from engine.operators.reference import AddParameters, ConvGeometry, pack_mask, unpack_mask
+from engine.operators.scratch import conv2d_scratch, depthwise_scratch
 
 RUNTIME = Path(__file__).parents[3] / "engine" / "runtime"
 SOURCES = sorted(RUNTIME.glob("tb_*.c"))
@@ -59,6 +60,7 @@ class Kernels:
     @staticmethod
     def _conv(b: Buffers, g: ConvGeometry, q: Quantization | None) -> CConv:
         conv = CConv(**{name: getattr(g, name) for name in ConvGeometry.__dataclass_fields__})
+        conv.pad_top = g.padding
         if q is not None:
             conv.in_zero, conv.out_zero, conv.shift = q.in_zero, q.out_zero, q.shift
             conv.multiplier = b.read(q.multiplier)
@@ -70,10 +72,8 @@ class Kernels:
         return CWeights(b.read(weights.frozen), b.read(weights.trainable), b.read(weights.channels), count)
 
     @staticmethod
-    def _merge_scratch(b: Buffers, weights: Weights, g: ConvGeometry) -> ctypes.c_void_p | None:
-        if weights.channels is None:
-            return None
-        return b.fresh(g.kernel_height * g.kernel_width * g.in_channels, np.uint8)[0]
+    def _scratch(b: Buffers, size: int) -> ctypes.c_void_p | None:
+        return b.fresh(size, np.uint8)[0] if size else None
 
     def convolution(
         self,
@@ -95,9 +95,13 @@ class Kernels:
         operands = [ctypes.byref(self._conv(b, g, q)), b.read(x), ctypes.byref(w), b.read(bias), y]
         operands.append(mask if masked else None)
         if depthwise:
-            self._call("tb_depthwise_conv2d_i8", *operands)
+            self._call("tb_depthwise_conv2d_i8", *operands, self._scratch(b, depthwise_scratch(g)))
         else:
-            self._call("tb_conv2d_i8", *operands, self._merge_scratch(b, weights, g))
+            self._call(
+                "tb_conv2d_i8",
+                *operands,
+                self._scratch(b, conv2d_scratch(g, split=weights.channels is not None)),
+            )
         b.check()
         return result, self._unpack(bits, shape) if masked else None
 

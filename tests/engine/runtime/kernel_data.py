@@ -79,6 +79,7 @@ class Update:
 class CConv(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_uint16) for name in ConvGeometry.__dataclass_fields__),
+        ("pad_top", ctypes.c_uint16),
         ("in_zero", ctypes.c_int32),
         ("out_zero", ctypes.c_int32),
         ("shift", ctypes.c_uint8),

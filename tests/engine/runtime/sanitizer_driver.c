@@ -84,7 +84,7 @@ static void convolution(int depthwise) {
     }
   }
   tb_conv_t conv = {(uint16_t)ih, (uint16_t)iw, (uint16_t)ic, (uint16_t)oh,     (uint16_t)ow,      (uint16_t)oc, (uint16_t)kh,
-                    (uint16_t)kw, (uint16_t)stride, (uint16_t)padding, (int32_t)draw(256) - 128, -128, 0, multiplier};
+                    (uint16_t)kw, (uint16_t)stride, (uint16_t)padding, (uint16_t)padding, (int32_t)draw(256) - 128, -128, 0, multiplier};
   const size_t per_channel = (size_t)rows * kh * kw, count = per_channel * trainable;
   tb_weights_t weights = {bytes(per_channel * (ic - trainable)), bytes(count), channels, (uint16_t)trainable};
   int8_t *x = bytes(inputs), *y = allocate(outputs);
@@ -96,7 +96,7 @@ static void convolution(int depthwise) {
   tb_update_t bias_update = {scale, 10, rounding, NULL, zeros(oc)};
   tb_step_t step = random_step();
   if (depthwise) {
-    tb_depthwise_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL);
+    tb_depthwise_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL, NULL);
     tb_depthwise_conv2d_grad_input_f32(&conv, g, &weights, dx);
     tb_depthwise_conv2d_update_f32(&conv, g, x, &weights, &update, &step);
   } else {

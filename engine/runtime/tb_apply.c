@@ -1,0 +1,63 @@
+/* tb_apply.c: one step of stochastic gradient descent on stored integers. */
+#include "tb_apply.h"
+
+uint32_t tb_mix(uint32_t x) {
+  x ^= x >> 16;
+  x *= 0x7feb352du;
+  x ^= x >> 15;
+  x *= 0x846ca68bu;
+  x ^= x >> 16;
+  return x;
+}
+
+tb_stream_t tb_open_stream(const tb_update_t *update, const tb_step_t *step) {
+  tb_stream_t stream;
+  stream.update = update;
+  stream.step = step;
+  stream.key = tb_mix(step->step_key ^ (update->stream * 0x85ebca6bu));
+  return stream;
+}
+
+/* In [0, 1); position = key of the stream + index of the element. */
+TB_INLINE float uniform(uint32_t position) {
+  return (float)(tb_mix(position) >> 8) * 5.9604644775390625e-8f; /* 2^-24 */
+}
+
+void tb_apply_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, uint32_t stride,
+                             float *gradients, const float *rates, uint32_t count) {
+  const tb_rounding_t rounding = stream->update->rounding;
+  const uint32_t key = stream->key + index;
+  uint8_t *low = stream->update->low;
+  uint32_t applied = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    applied += tb_accumulated(stream->step, stream->update->accumulator, index + i * stride, &gradients[i]);
+    gradients[i] = -(rates[i] * gradients[i]);
+  }
+  if (applied == 0) return;
+  weights += index;
+  if (rounding == TB_EXTENDED) {
+    low += index;
+    for (uint32_t i = 0; i < count; i++, weights += stride, low += stride) {
+      const int32_t n = tb_floor_f32(tb_clamp_f32(gradients[i] * 256.0f, -65536.0f, 65536.0f) + 0.5f);
+      const int32_t value = tb_clamp_i32(*weights * 256 + *low + n, -32768, 32767);
+      *weights = (int8_t)(value >> 8);
+      *low = (uint8_t)(value & 255);
+    }
+    return;
+  }
+  for (uint32_t i = 0; i < count; i++, weights += stride) {
+    const float offset = rounding == TB_STOCHASTIC ? uniform(key + i * stride) : 0.5f;
+    const int32_t n = tb_floor_f32(tb_clamp_f32(gradients[i], -256.0f, 256.0f) + offset);
+    *weights = (int8_t)tb_clamp_i32(*weights + n, -128, 127);
+  }
+}
+
+void tb_apply_bias(const tb_stream_t *stream, int32_t *bias, uint32_t channel, float gradient, int32_t limit) {
+  const tb_update_t *update = stream->update;
+  if (!tb_accumulated(stream->step, update->accumulator, channel, &gradient)) return;
+  const float d = -((stream->step->learning_rate * update->scale[channel]) * gradient);
+  const float offset = update->rounding == TB_STOCHASTIC ? uniform(stream->key + channel) : 0.5f;
+  const int32_t n = tb_floor_f32(tb_clamp_f32(d, -1073741824.0f, 1073741824.0f) + offset);
+  const int64_t moved = (int64_t)bias[channel] + n; /* 2^31 at the most: one more than an int32 holds */
+  bias[channel] = (int32_t)(moved < -limit ? -limit : (moved > limit ? limit : moved));
+}

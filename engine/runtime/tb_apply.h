@@ -1,0 +1,34 @@
+/* tb_apply.h: what every weight update ends in, whatever its gradient came from. Definition: docs/numerics.md, Updates. */
+#ifndef TB_APPLY_H
+#define TB_APPLY_H
+
+#include "tb_internal.h"
+
+/* A tensor's updates within one step. */
+typedef struct {
+  const tb_update_t *update;
+  const tb_step_t *step;
+  uint32_t key; /* of the tensor's stream */
+} tb_stream_t;
+
+tb_stream_t tb_open_stream(const tb_update_t *update, const tb_step_t *step);
+
+/* Move int8 weights index, index + stride, ... by -rates[i] * gradients[i]; a rate is learning rate * scale of the
+ * weight's channel. `gradients` is overwritten. */
+void tb_apply_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, uint32_t stride, float *gradients,
+                 const float *rates, uint32_t count);
+
+/* Move one bias, kept within +-limit. */
+void tb_apply_bias(const tb_stream_t *stream, int32_t *bias, uint32_t channel, float gradient, int32_t limit);
+
+/* Pass one gradient through its accumulator. Returns 0 if the value is not to be updated in this step. */
+TB_INLINE uint32_t tb_accumulated(const tb_step_t *step, float *accumulator, uint32_t index, float *gradient) {
+  if (step->accumulate) {
+    const float sum = accumulator[index] + *gradient;
+    accumulator[index] = step->apply ? 0.0f : sum;
+    *gradient = sum * step->mean;
+  }
+  return step->apply;
+}
+
+#endif

@@ -1,0 +1,132 @@
+/* tb_dsp.h: the DSP instructions of Armv7E-M that the fast kernels use, one function an instruction. Elsewhere they are
+ * plain C with the same bits, so that what runs on the device is tested on the host, under its sanitizers.
+ *
+ * TB_DSP selects the kernels' fast paths: 1 where the processor has the instructions, else 0 (compilers vectorise the plain
+ * loops better there); -DTB_DSP=1 runs the fast paths anywhere. TB_DSP_ASM says whether blocks of assembly may be used.
+ * A "pair" is a word of two int16: `low` in bits 0 to 15, `high` above.
+ */
+#ifndef TB_DSP_H
+#define TB_DSP_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && defined(__GNUC__)
+#define TB_ARM_DSP 1
+#else
+#define TB_ARM_DSP 0
+#endif
+#if !defined(TB_DSP)
+#define TB_DSP TB_ARM_DSP
+#endif
+/* Assembly that needs all 14 registers: only where GCC leaves them (optimizing, so no frame pointer). */
+#if TB_ARM_DSP && defined(__OPTIMIZE__) && !defined(__clang__)
+#define TB_DSP_ASM 1
+#else
+#define TB_DSP_ASM 0
+#endif
+
+static inline uint32_t tb_load32(const void *from) {
+  uint32_t word;
+  memcpy(&word, from, sizeof word);
+  return word;
+}
+
+static inline void tb_store32(void *to, uint32_t word) { memcpy(to, &word, sizeof word); }
+
+static inline int32_t tb_low(uint32_t pair) { return (int16_t)(uint16_t)pair; }
+static inline int32_t tb_high(uint32_t pair) { return (int16_t)(uint16_t)(pair >> 16); }
+static inline uint32_t tb_pair(int32_t low, int32_t high) { return (uint16_t)low | (uint32_t)(uint16_t)high << 16; }
+
+#if TB_ARM_DSP
+#define TB_DSP_2(name, instruction, type)                                              \
+  static inline type name(uint32_t a, uint32_t b) {                                    \
+    type result;                                                                       \
+    __asm__(instruction " %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));                \
+    return result;                                                                     \
+  }
+#define TB_DSP_3(name, instruction)                                                    \
+  static inline int32_t name(uint32_t a, uint32_t b, int32_t acc) {                    \
+    int32_t result;                                                                    \
+    __asm__(instruction " %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(acc));  \
+    return result;                                                                     \
+  }
+TB_DSP_3(tb_smlad, "smlad")   /* acc + a.low * b.low + a.high * b.high */
+TB_DSP_3(tb_smlabb, "smlabb") /* acc + a.low * b.low */
+TB_DSP_3(tb_smlabt, "smlabt") /* acc + a.low * b.high */
+TB_DSP_3(tb_smlatb, "smlatb") /* acc + a.high * b.low */
+TB_DSP_3(tb_smlatt, "smlatt") /* acc + a.high * b.high */
+TB_DSP_2(tb_pkhbt, "pkhbt", uint32_t) /* (low: a.low, high: b.high) */
+static inline uint32_t tb_pack_low(uint32_t a, uint32_t b) { /* (a.low, b.low) */
+  uint32_t result;
+  __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(result) : "r"(a), "r"(b));
+  return result;
+}
+static inline uint32_t tb_pack_high(uint32_t a, uint32_t b) { /* (a.high, b.high) */
+  uint32_t result;
+  __asm__("pkhtb %0, %2, %1, asr #16" : "=r"(result) : "r"(a), "r"(b));
+  return result;
+}
+/* Bytes 0 and 2 of a word, sign-extended, each plus the half of `add`. */
+static inline uint32_t tb_sxtab16(uint32_t add, uint32_t bytes) {
+  uint32_t result;
+  __asm__("sxtab16 %0, %1, %2" : "=r"(result) : "r"(add), "r"(bytes));
+  return result;
+}
+/* The same of bytes 1 and 3. */
+static inline uint32_t tb_sxtab16_odd(uint32_t add, uint32_t bytes) {
+  uint32_t result;
+  __asm__("sxtab16 %0, %1, %2, ror #8" : "=r"(result) : "r"(add), "r"(bytes));
+  return result;
+}
+static inline uint32_t tb_sxtb16(uint32_t bytes) {
+  uint32_t result;
+  __asm__("sxtb16 %0, %1" : "=r"(result) : "r"(bytes));
+  return result;
+}
+static inline uint32_t tb_sxtb16_odd(uint32_t bytes) {
+  uint32_t result;
+  __asm__("sxtb16 %0, %1, ror #8" : "=r"(result) : "r"(bytes));
+  return result;
+}
+/* (a * b + add * 2^32 + 2^31) >> 32: requantization in one instruction. */
+static inline int32_t tb_smmlar(int32_t a, int32_t b, int32_t add) {
+  int32_t result;
+  __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(add));
+  return result;
+}
+static inline int32_t tb_ssat8(int32_t value) {
+  int32_t result;
+  __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
+  return result;
+}
+#else
+/* Sums wrap as the instructions' do; no caller relies on it. */
+static inline int32_t tb_wrap(int64_t value) { return (int32_t)(uint32_t)(uint64_t)value; }
+static inline int32_t tb_smlad(uint32_t a, uint32_t b, int32_t acc) {
+  return tb_wrap((int64_t)acc + tb_low(a) * tb_low(b) + (int64_t)(tb_high(a) * tb_high(b)));
+}
+static inline int32_t tb_smlabb(uint32_t a, uint32_t b, int32_t acc) { return tb_wrap((int64_t)acc + tb_low(a) * tb_low(b)); }
+static inline int32_t tb_smlabt(uint32_t a, uint32_t b, int32_t acc) { return tb_wrap((int64_t)acc + tb_low(a) * tb_high(b)); }
+static inline int32_t tb_smlatb(uint32_t a, uint32_t b, int32_t acc) { return tb_wrap((int64_t)acc + tb_high(a) * tb_low(b)); }
+static inline int32_t tb_smlatt(uint32_t a, uint32_t b, int32_t acc) { return tb_wrap((int64_t)acc + tb_high(a) * tb_high(b)); }
+static inline uint32_t tb_pkhbt(uint32_t a, uint32_t b) { return (a & 0xffffu) | (b & 0xffff0000u); }
+static inline uint32_t tb_pack_low(uint32_t a, uint32_t b) { return (a & 0xffffu) | b << 16; }
+static inline uint32_t tb_pack_high(uint32_t a, uint32_t b) { return a >> 16 | (b & 0xffff0000u); }
+static inline uint32_t tb_sxtb16(uint32_t bytes) {
+  return tb_pair((int8_t)(uint8_t)bytes, (int8_t)(uint8_t)(bytes >> 16));
+}
+static inline uint32_t tb_sxtb16_odd(uint32_t bytes) { return tb_sxtb16(bytes >> 8); }
+static inline uint32_t tb_sxtab16(uint32_t add, uint32_t bytes) {
+  const uint32_t pair = tb_sxtb16(bytes);
+  return tb_pair(tb_low(add) + tb_low(pair), tb_high(add) + tb_high(pair));
+}
+static inline uint32_t tb_sxtab16_odd(uint32_t add, uint32_t bytes) { return tb_sxtab16(add, bytes >> 8); }
+static inline int32_t tb_smmlar(int32_t a, int32_t b, int32_t add) {
+  const uint64_t sum = (uint64_t)((int64_t)a * b) + ((uint64_t)(uint32_t)add << 32) + 0x80000000u;
+  return (int32_t)(uint32_t)(sum >> 32);
+}
+static inline int32_t tb_ssat8(int32_t value) { return value < -128 ? -128 : (value > 127 ? 127 : value); }
+#endif
+
+#endif

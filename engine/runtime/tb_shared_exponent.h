@@ -1,0 +1,54 @@
+/* tb_shared_exponent.h: int16 gradients with one exponent a tensor. Definition: docs/numerics.md, Integer gradients.
+ *
+ * An operator computes exact int32 values and stores round_to_odd(value, shift), with the smallest shift at which all fit an
+ * int16. The shift is only known at the end, but rounding to odd twice is rounding to odd once: a kernel may start with
+ * the shift that its first values need and, whenever a larger value comes, halve what it has stored so far.
+ */
+#ifndef TB_SHARED_EXPONENT_H
+#define TB_SHARED_EXPONENT_H
+
+#include "tb_internal.h"
+
+#define TB_GRADIENT_BITS 15
+#define TB_ZERO_EXPONENT (-4096) /* of a tensor whose values are all 0: below any other */
+
+/* value / 2^shift; where bits are lost, the last one kept is set. */
+static inline int16_t tb_round_to_odd(int32_t value, uint32_t shift) {
+  const uint32_t lost = (uint32_t)value & ((1u << shift) - 1u);
+  return (int16_t)((value >> shift) | (lost != 0));
+}
+
+/* What tells the shift: OR it over all values. */
+static inline uint32_t tb_magnitude(int32_t value) { return (uint32_t)(value ^ (value >> 31)); }
+
+/* Smallest shift at which values of these magnitudes fit an int16. */
+static inline uint32_t tb_shift_for(uint32_t magnitudes) {
+  uint32_t shift = 0;
+#if defined(__GNUC__)
+  const uint32_t bits = magnitudes == 0 ? 0 : 32u - (uint32_t)__builtin_clz(magnitudes);
+  shift = bits > TB_GRADIENT_BITS ? bits - TB_GRADIENT_BITS : 0;
+#else
+  while (magnitudes >> (TB_GRADIENT_BITS + shift) != 0) shift++;
+#endif
+  return shift;
+}
+
+/* Shift stored values further by `by`: the rare path of a kernel that met a larger value. */
+static inline void tb_shift_stored(int16_t *stored, uint32_t count, uint32_t by) {
+  for (uint32_t i = 0; i < count; i++) stored[i] = tb_round_to_odd(stored[i], by);
+}
+
+/* Exponent of the result: that of the exact values plus the shift. */
+static inline int32_t tb_exponent(int32_t exponent, uint32_t magnitudes, uint32_t shift) {
+  return magnitudes == 0 ? TB_ZERO_EXPONENT : exponent + (int32_t)shift;
+}
+
+/* 2^exponent as a float, the exponent kept within [-126, 96] so that no product overflows. */
+static inline float tb_power_of_two(int32_t exponent) {
+  const uint32_t bits = (uint32_t)(tb_clamp_i32(exponent, -126, 96) + 127) << 23;
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+#endif
