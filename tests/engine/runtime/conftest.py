@@ -1,4 +1,4 @@
-"""The kernels under test, built once a session with the host's gcc."""
+"""The kernels under test, both of their paths, built once a session with the host's gcc."""
 
 import shutil
 import sys
@@ -12,11 +12,16 @@ sys.path.insert(
 
 import kernel_bindings
 
+PATHS = {"plain": [], "dsp": ["-DTB_DSP=1"]}
 
-@pytest.fixture(scope="session")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> kernel_bindings.Kernels:
+
+@pytest.fixture(scope="session", params=PATHS)
+def kernels(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> kernel_bindings.Kernels:
+    """The plain loops, and the paths for processors with DSP instructions, which are emulated here."""
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed")
     library = tmp_path_factory.mktemp("kernels") / "kernels.so"
-    kernel_bindings.build_library(["gcc", "-O3"], library)
+    kernel_bindings.build_library(["gcc", "-O3", *PATHS[request.param]], library)
     return kernel_bindings.Kernels(library)

@@ -13,15 +13,18 @@ from kernel_data import Quantization, Step, Update, split_weights
 from engine.operators import reference
 from engine.operators.reference import ConvGeometry, Rounding
 
+UNDEFINED = ["-fsanitize=undefined,float-cast-overflow", "-fno-sanitize-recover=all"]
 HOST_BUILDS = [
     ["gcc", "-O0"],
     ["gcc", "-O2"],
     ["gcc", "-O3", "-march=native"],
     ["gcc", "-O2", "-DTB_LANES=4"],  # the block size of the firmware
+    ["gcc", "-O2", "-DTB_DSP=1"],
     ["clang", "-O2"],
     ["clang", "-O3", "-march=native"],
     # A signed overflow, a shift out of range or a float that fits no integer ends the call with an error.
-    ["gcc", "-O1", "-fsanitize=undefined,float-cast-overflow", "-fno-sanitize-recover=all"],
+    ["gcc", "-O1", *UNDEFINED],
+    ["gcc", "-O1", *UNDEFINED, "-DTB_DSP=1"],
 ]
 CROSS_COMPILER = "arm-none-eabi-gcc"
 CORTEX_M7 = ["-mcpu=cortex-m7", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv5-d16", "-ffreestanding"]
@@ -139,12 +142,13 @@ def test_same_bits(compiler: list[str], tmp_path: Path) -> None:
     check_the_rest(kernels, rng)
 
 
-def test_sanitizers_find_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", [[], ["-DTB_DSP=1"]], ids=["plain", "dsp"])
+def test_sanitizers_find_nothing(path: list[str], tmp_path: Path) -> None:
     need("gcc")
     program = tmp_path / "driver"
     sanitize = ["-O1", "-g", "-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"]
     driver = Path(__file__).with_name("sanitizer_driver.c")
-    run_tool(["gcc", *sanitize, *FLAGS, driver, *SOURCES, "-o", program])
+    run_tool(["gcc", *sanitize, *path, *FLAGS, driver, *SOURCES, "-o", program])
     assert re.fullmatch(r"\d+ layers\n", run_tool([program]))
 
 
