@@ -43,8 +43,8 @@ def share_exponent(values: Int64, exponent: int) -> tuple[Int16, int]:
 
 
 def power_of_two(exponent: int) -> np.float32:
-    """2^exponent as a float32, the exponent kept within [−126, 96] so that no product overflows."""
-    return np.float32(2.0 ** min(max(exponent, -126), 96))
+    """2^exponent as a float32, the exponent kept within [−126, 56] so that no sum of gradients leaves a float32."""
+    return np.float32(2.0 ** min(max(exponent, -126), 56))
 
 
 def multiply_high(values: NDArray[np.int16], multiplier: NDArray[np.int32] | int) -> Int16:

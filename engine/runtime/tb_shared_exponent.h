@@ -18,19 +18,18 @@ static inline int16_t tb_round_to_odd(int32_t value, uint32_t shift) {
   return (int16_t)((value >> shift) | (lost != 0));
 }
 
-/* What tells the shift: OR it over all values. */
-static inline uint32_t tb_magnitude(int32_t value) { return (uint32_t)(value ^ (value >> 31)); }
+/* What tells the shift: OR it over all values. Where a bit differs from the one below: 0 for 0 alone, not for -1. */
+static inline uint32_t tb_magnitude(int32_t value) { return (uint32_t)value ^ ((uint32_t)value << 1); }
 
 /* Smallest shift at which values of these magnitudes fit an int16. */
 static inline uint32_t tb_shift_for(uint32_t magnitudes) {
-  uint32_t shift = 0;
 #if defined(__GNUC__)
   const uint32_t bits = magnitudes == 0 ? 0 : 32u - (uint32_t)__builtin_clz(magnitudes);
-  shift = bits > TB_GRADIENT_BITS ? bits - TB_GRADIENT_BITS : 0;
 #else
-  while (magnitudes >> (TB_GRADIENT_BITS + shift) != 0) shift++;
+  uint32_t bits = 0;
+  while (bits < 32u && magnitudes >> bits != 0) bits++;
 #endif
-  return shift;
+  return bits > TB_GRADIENT_BITS + 1 ? bits - (TB_GRADIENT_BITS + 1) : 0;
 }
 
 /* Shift stored values further by `by`: the rare path of a kernel that met a larger value. */
@@ -43,9 +42,9 @@ static inline int32_t tb_exponent(int32_t exponent, uint32_t magnitudes, uint32_
   return magnitudes == 0 ? TB_ZERO_EXPONENT : exponent + (int32_t)shift;
 }
 
-/* 2^exponent as a float, the exponent kept within [-126, 96] so that no product overflows. */
+/* 2^exponent as a float, the exponent kept within [-126, 56] so that no sum of gradients leaves a float. */
 static inline float tb_power_of_two(int32_t exponent) {
-  const uint32_t bits = (uint32_t)(tb_clamp_i32(exponent, -126, 96) + 127) << 23;
+  const uint32_t bits = (uint32_t)(tb_clamp_i32(exponent, -126, 56) + 127) << 23;
   float value;
   memcpy(&value, &bits, sizeof value);
   return value;
