@@ -121,7 +121,7 @@ def build_module(backbone: Backbone, scheme: Scheme, options: CompileOptions) ->
 def plan_module(module: Module, order: str) -> tuple[MemoryPlan, dict[str, int], str]:
     """Offsets for every arena tensor, the plan as data, and as a table."""
     groups = lifetimes(module.graph)
-    buffers = [Buffer(group.name, group.size, group.first, group.last) for group in groups]
+    buffers = [Buffer.box(group.name, group.size, group.first, group.last) for group in groups]
     plan = plan_buffers(buffers)
     require_valid_plan(buffers, plan)
     if plan.peak > LARGEST_ARENA:

@@ -37,7 +37,7 @@ from fixtures.schemes import LIBRARY
 def quick_plan(module: Module) -> tuple[dict[str, int], int]:
     """Offsets of the greedy planner alone, and the arena's size."""
     groups = lifetimes(module.graph)
-    plan = plan_buffers([Buffer(g.name, g.size, g.first, g.last) for g in groups], evaluations=0)
+    plan = plan_buffers([Buffer.box(g.name, g.size, g.first, g.last) for g in groups], evaluations=0)
     return {tensor: plan.offsets[g.name] for g in groups for tensor in g.tensors}, plan.peak
 
 

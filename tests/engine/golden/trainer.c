@@ -23,7 +23,8 @@
  *      360  372    12      6    20  logits
  *      372  377     5      1    18  block00.depthwise.output.mask
  *
- *   peak 380 bytes, lower bound 380 bytes, gap 0 bytes, so the packing is optimal; order: size; alignment 4 bytes
+ *   order: size; alignment 4 bytes
+ *   peak 380 bytes, lower bound 380 bytes, gap 0 bytes; optimal: equals the lower bound
  */
 #include "trainer.h"
 
