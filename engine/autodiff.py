@@ -13,20 +13,27 @@ from engine.builder import ModuleBuilder
 from engine.errors import GraphError
 from engine.graph import DType, Module, Operator, Phase, Role, Tensor
 from engine.operators import kind_of
+from engine.operators.exponents import exponent_name, exponent_role
 from engine.operators.update_operands import ROUNDINGS
+
+GRADIENTS = ("f32", "i16")
+"""Gradients of feature maps: float32, or int16 with one exponent a tensor (docs/numerics.md)."""
 
 _LOW_START = 128  # w + 1/2: the integer part is then the rounded weight
 
 
-def differentiate(module: Module, loss: str, *, rounding: str, accumulate: int) -> Module:
+def differentiate(module: Module, loss: str, *, rounding: str, accumulate: int, gradient: str) -> Module:
     """The module with backward and update operators appended.
 
     rounding: nearest, stochastic or extended. accumulate: images per update; above 1 every trained tensor
-    gets a float32 accumulator. Raises GraphError where an operator on the path has no gradient rule.
+    gets a float32 accumulator. gradient: f32 or i16. Raises GraphError where an operator on the path has no
+    gradient rule.
     """
     if rounding not in ROUNDINGS:
         raise GraphError(f"rounding {rounding!r}; known are {', '.join(ROUNDINGS)}")
-    tape = _Tape(module, rounding=rounding, accumulate=accumulate)
+    if gradient not in GRADIENTS:
+        raise GraphError(f"gradient {gradient!r}; known are {', '.join(GRADIENTS)}")
+    tape = _Tape(module, rounding=rounding, accumulate=accumulate, integers=gradient == "i16")
     tape.run(loss)
     return tape.builder.finish(module.graph.outputs)
 
@@ -34,10 +41,11 @@ def differentiate(module: Module, loss: str, *, rounding: str, accumulate: int) 
 class _Tape:
     """Implements `engine.operators.kind.Tape`."""
 
-    def __init__(self, module: Module, *, rounding: str, accumulate: int) -> None:
+    def __init__(self, module: Module, *, rounding: str, accumulate: int, integers: bool) -> None:
         self.builder = ModuleBuilder(module.graph.name, module)
         self._rounding = rounding
         self._accumulate = accumulate
+        self._integers = integers
         self._wanted = _downstream_of_state(module)
         self._gradients: dict[str, str] = {}
         self._streams = {
@@ -83,8 +91,17 @@ class _Tape:
     def tensor(self, name: str) -> Tensor:
         return self.builder.tensor(name)
 
+    def gradient_scale(self, layer: str) -> str:
+        return self.constant(layer, "gradient_multiplier" if self._integers else "gradient_scale")
+
     def new_gradient(self, value: str, suffix: str) -> str:
-        return self.builder.value(f"{value}.{suffix}", DType.FLOAT32, self.builder.tensor(value).shape)
+        tensor = self.builder.tensor(value)
+        is_feature_map = tensor.dtype is DType.INT8 and len(tensor.shape) == 3
+        if not (self._integers and is_feature_map):
+            return self.builder.value(f"{value}.{suffix}", DType.FLOAT32, tensor.shape)
+        gradient = self.builder.value(f"{value}.{suffix}", DType.INT16, tensor.shape)
+        self.builder.value(exponent_name(gradient), DType.INT32, ())
+        return gradient
 
     def update_operands(self, state: str) -> tuple[dict[str, str], dict[str, int | str]]:
         tensor = self.builder.tensor(state)
@@ -107,7 +124,19 @@ class _Tape:
         outputs: dict[str, str | None],
         **values: int | float | str,
     ) -> None:
-        self.builder.operator(kind, name, layer, phase, inputs, outputs, **values)
+        exponents_in, exponents_out = self._exponents(inputs), self._exponents(outputs)
+        if exponents_in or exponents_out:
+            kind = f"{kind}_i16"
+        self.builder.operator(
+            kind, name, layer, phase, {**inputs, **exponents_in}, {**outputs, **exponents_out}, **values
+        )
+
+    def _exponents(self, operands: dict[str, str | None]) -> dict[str, str]:
+        return {
+            exponent_role(role): exponent_name(name)
+            for role, name in operands.items()
+            if name is not None and self.builder.tensor(name).dtype is DType.INT16
+        }
 
 
 def _downstream_of_state(module: Module) -> set[str]:

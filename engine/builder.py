@@ -70,14 +70,16 @@ class ModuleBuilder:
     def input(self, name: str, shape: tuple[int, ...], quantization: Quantization) -> str:
         return self._add(Tensor(name, DType.INT8, shape, Role.INPUT, quantization))
 
-    def _stored(self, name: str, dtype: DType, role: Role, data: Array) -> str:
+    def _stored(
+        self, name: str, dtype: DType, role: Role, data: Array, quantization: Quantization | None = None
+    ) -> str:
         if data.dtype != numpy_dtype(dtype):
             raise GraphError(f"tensor {name}: data of dtype {data.dtype} for a tensor of {dtype}")
         self._data[name] = np.ascontiguousarray(data)
-        return self._add(Tensor(name, dtype, data.shape, role))
+        return self._add(Tensor(name, dtype, data.shape, role, quantization))
 
-    def constant(self, name: str, dtype: DType, data: Array) -> str:
-        return self._stored(name, dtype, Role.CONSTANT, data)
+    def constant(self, name: str, dtype: DType, data: Array, quantization: Quantization | None = None) -> str:
+        return self._stored(name, dtype, Role.CONSTANT, data, quantization)
 
     def state(self, name: str, dtype: DType, data: Array) -> str:
         return self._stored(name, dtype, Role.STATE, data)

@@ -15,6 +15,7 @@ from engine.errors import GraphError, NetworkFileError
 from engine.frontends.backbone import Backbone, Block, ConvLayer, LayerQuantization
 from engine.graph import DType, Module, Phase, Quantization
 from engine.operators import reference
+from engine.operators.shared_exponent import multiplier_bits, multipliers
 from engine.operators.weights import geometry_attributes
 from engine.schemes import LayerUpdate, Scheme, layer_updates
 
@@ -168,6 +169,7 @@ class _Lowering:
         multiplier = builder.constant(f"{name}.multiplier", DType.INT32, p.multiplier)
         for suffix in ("gradient_scale", "weight_update_scale", "bias_update_scale"):
             builder.constant(f"{name}.{suffix}", DType.FLOAT32, getattr(p, suffix))
+        self._gradient_multiplier(name, p.gradient_scale, g, depthwise=layer.depthwise)
         shape = (layer.out_size, layer.out_size, layer.out_channels)
         y = builder.value(f"{name}.output", DType.INT8, shape, _quantization(layer.output))
         builder.operator(
@@ -183,6 +185,16 @@ class _Lowering:
             **geometry_attributes(g),
         )
         return y
+
+    def _gradient_multiplier(
+        self, name: str, scale: NDArray[np.float32], g: reference.ConvGeometry, *, depthwise: bool
+    ) -> None:
+        """The gradient scale for int16 gradients: scale[c] = multiplier[c] · the constant's quantization."""
+        kernel = g.kernel_height * g.kernel_width
+        bits = multiplier_bits(kernel if depthwise else kernel * g.out_channels, g.out_height * g.out_width)
+        multiplier, exponent = multipliers(scale, bits)
+        unit = Quantization(2.0 ** (exponent - 32), 0)
+        self.builder.constant(f"{name}.gradient_multiplier", DType.INT32, multiplier, unit)
 
     def _weights(
         self, layer: ConvLayer, weight: NDArray[np.int8], update: LayerUpdate

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from engine.codegen.c_text import C_TYPES, float_literal, identifier
 from engine.errors import CodegenError
 from engine.graph import Graph, Operator, Role
-from engine.liveness import scratch_name
+from engine.liveness import scratch_name, window_name
 
 
 def check_identifiers(graph: Graph) -> None:
@@ -46,6 +46,13 @@ class CEmitter:
 
     def mask(self, tensor: str | None) -> str:
         return "0" if tensor is None else f"training ? {self.pointer(tensor)} : 0"
+
+    def scalar(self, tensor: str) -> str:
+        return identifier(tensor)
+
+    def window(self, tensor: str) -> str:
+        """Where a streamed region keeps rows of a tensor."""
+        return f"(int8_t *)(trainer_arena + {self._offsets[window_name(tensor)]})"
 
     def scratch(self, op: Operator) -> str:
         offset = self._offsets.get(scratch_name(op))

@@ -1,6 +1,14 @@
 """One module per operator family; importing the package registers all kinds in `kind.KINDS`."""
 
-from engine.operators import classifier, convolution, convolution_grad, elementwise, gradient_scale, pool
+from engine.operators import (
+    classifier,
+    convolution,
+    convolution_grad,
+    elementwise,
+    gradient_scale,
+    integer,
+    pool,
+)
 from engine.operators.kind import KINDS, OperatorKind, StepContext, kind_of
 
 __all__ = [
@@ -12,6 +20,7 @@ __all__ = [
     "convolution_grad",
     "elementwise",
     "gradient_scale",
+    "integer",
     "kind_of",
     "pool",
 ]

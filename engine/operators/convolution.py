@@ -9,7 +9,15 @@ import numpy as np
 
 from engine.graph import Array, DType, Graph, Operator, Phase
 from engine.operators import real, reference
-from engine.operators.kind import Emitter, OperatorKind, StepContext, Tape, expect, register
+from engine.operators.kind import (
+    Emitter,
+    OperatorKind,
+    Stage,
+    StepContext,
+    Tape,
+    expect,
+    register,
+)
 from engine.operators.scratch import conv2d_scratch, depthwise_scratch
 from engine.operators.weights import (
     WEIGHT_ROLES,
@@ -105,7 +113,7 @@ class Convolution(OperatorKind):
             {
                 "gradient": tape.gradient(y),
                 "mask": tape.mask(op),
-                "scale": tape.constant(layer, "gradient_scale"),
+                "scale": tape.gradient_scale(layer),
             },
             {"y": scaled},
         )
@@ -171,6 +179,20 @@ class Convolution(OperatorKind):
         ]
         arguments.append(emitter.scratch(op))
         return f"tb_{self.name}_i8({', '.join(arguments)});"
+
+    def emit_stage(self, op: Operator, graph: Graph, emitter: Emitter, stage: Stage) -> str:
+        arguments = [
+            f"tb_{self.name}_i8",
+            declare_convolution(op, emitter, emitter.pointer(op.input("multiplier"))),
+            f"&{stage.x}",
+            declare_weights(op, graph, emitter, depthwise=self.depthwise),
+            emitter.pointer(op.input("bias")),
+            f"&{stage.y}",
+            stage.end,
+            emitter.mask(op.find_output("mask")),
+            emitter.scratch(op),
+        ]
+        return f"tb_stream_convolution({', '.join(arguments)});"
 
     def macs(self, op: Operator, graph: Graph) -> int:
         return conv_macs(op, depthwise=self.depthwise)

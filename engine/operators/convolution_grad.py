@@ -28,15 +28,18 @@ class GradInput(OperatorKind):
     """dx = wᵀ · gradient, the gradient of the convolution's int8 input."""
 
     depthwise: ClassVar[bool]
-    inputs = ("gradient",)
+    gradient_dtype: ClassVar[DType] = DType.FLOAT32
+    inputs: ClassVar[tuple[str, ...]] = ("gradient",)
     optional_inputs = WEIGHT_ROLES
-    outputs = ("dx",)
+    outputs: ClassVar[tuple[str, ...]] = ("dx",)
 
     def check(self, op: Operator, graph: Graph) -> None:
         g = geometry(op)
         check_weights(op, graph, depthwise=self.depthwise)
         gradient, dx = graph.operand(op, "gradient"), graph.operand(op, "dx")
-        expect(gradient.dtype is DType.FLOAT32 and dx.dtype is DType.FLOAT32, op, "gradients must be f32")
+        expect(
+            gradient.dtype is dx.dtype is self.gradient_dtype, op, f"gradients must be {self.gradient_dtype}"
+        )
         expect(
             gradient.shape == (g.out_height, g.out_width, g.out_channels),
             op,
@@ -87,14 +90,15 @@ class WeightUpdate(OperatorKind):
     """w ← w − lr · scale · (gradient ⊗ (x − zx)) on the trainable channels, row by row, at once."""
 
     depthwise: ClassVar[bool]
-    inputs = ("gradient", "x", "trainable", "scale")
+    gradient_dtype: ClassVar[DType] = DType.FLOAT32
+    inputs: ClassVar[tuple[str, ...]] = ("gradient", "x", "trainable", "scale")
     optional_inputs = ("channels", "low", "accumulator")
     mutates = ("trainable", "low", "accumulator")
 
     def check(self, op: Operator, graph: Graph) -> None:
         g = geometry(op)
         gradient, x, trainable = (graph.operand(op, role) for role in ("gradient", "x", "trainable"))
-        expect(gradient.dtype is DType.FLOAT32, op, "the gradient must be f32")
+        expect(gradient.dtype is self.gradient_dtype, op, f"the gradient must be {self.gradient_dtype}")
         expect(
             gradient.shape == (g.out_height, g.out_width, g.out_channels),
             op,
@@ -117,16 +121,16 @@ class WeightUpdate(OperatorKind):
         self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
     ) -> dict[str, Array]:
         channels = self._channels(op, graph, values)
-        g, zero, x = geometry(op), op.integer("in_zero"), values["x"]
+        scale, gradient = values["scale"], values["gradient"]
         if self.depthwise:
-            gradient = reference.depthwise_conv2d_grad_weight(
-                values["gradient"][..., channels], x[..., channels], zero, g
-            )
-            scale = values["scale"][channels]
-        else:
-            gradient = reference.conv2d_grad_weight(values["gradient"], x[..., channels], zero, g)
-            scale = values["scale"]
-        return apply_int8_update(op, gradient, scale, values, step)
+            scale, gradient = scale[channels], gradient[..., channels]
+        dw = self._gradient(op, gradient, values["x"][..., channels], values)
+        return apply_int8_update(op, dw, scale, values, step)
+
+    def _gradient(self, op: Operator, gradient: Array, x: Array, values: Mapping[str, Array]) -> Array:
+        """dL/dw of the channels given."""
+        function = reference.depthwise_conv2d_grad_weight if self.depthwise else reference.conv2d_grad_weight
+        return function(gradient, x, op.integer("in_zero"), geometry(op))
 
     def evaluate_real(
         self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from engine.errors import GraphError
 from engine.graph import Array, DType, Graph, Operator, Phase
 from engine.operators import reference
-from engine.operators.kind import Emitter, OperatorKind, StepContext, Tape, expect, register
+from engine.operators.kind import (
+    Emitter,
+    OperatorKind,
+    Stage,
+    StepContext,
+    Tape,
+    expect,
+    register,
+)
+from engine.operators.shared_exponent import GRADIENT_MULTIPLIER_BITS, multipliers
 
 
 @register
@@ -53,32 +63,35 @@ class Add(OperatorKind):
         return {"y": np.clip(total, -128.0, 127.0), "mask": (total >= -128.0) & (total <= 127.0)}
 
     def gradient(self, op: Operator, tape: Tape) -> None:
-        y = op.output("y")
-        scale = {role: tape.tensor(op.input(role)).quantization for role in ("a", "b")}
-        out = tape.tensor(y).quantization
-        outputs: dict[str, str | None] = {}
-        factors: dict[str, float] = {}
-        for role, quantization in scale.items():
-            assert quantization is not None and out is not None
-            value = op.input(role)
-            wanted = tape.wants(value)
-            outputs[f"g{role}"] = tape.new_gradient(value, f"gradient_from_{op.name}") if wanted else None
-            factors[f"factor_{role}"] = float(np.float32(quantization.scale / out.scale))
-        tape.emit(
-            "add_grad",
-            f"{op.name}.grad",
-            op.layer,
-            Phase.BACKWARD,
-            {"gradient": tape.gradient(y), "mask": tape.mask(op)},
-            outputs,
-            **factors,
-        )
+        gradient, out = tape.gradient(op.output("y")), tape.tensor(op.output("y")).quantization
+        results: dict[str, str | None] = {}
+        factors: dict[str, np.float32] = {}
         for role in ("a", "b"):
-            gradient = outputs[f"g{role}"]
-            if gradient is not None:
-                tape.contribute(op.input(role), gradient)
+            value = op.input(role)
+            quantization = tape.tensor(value).quantization
+            assert quantization is not None and out is not None
+            wanted = tape.wants(value)
+            results[role] = tape.new_gradient(value, f"gradient_from_{op.name}") if wanted else None
+            factors[role] = np.float32(quantization.scale / out.scale)
+        operands: dict[str, str | None] = {"gradient": gradient, "mask": tape.mask(op)}
+        if tape.tensor(gradient).dtype is DType.INT16:
+            _integer_gradients(op, tape, operands, results, factors)
+        else:
+            tape.emit(
+                "add_grad",
+                f"{op.name}.grad",
+                op.layer,
+                Phase.BACKWARD,
+                operands,
+                {f"g{role}": result for role, result in results.items()},
+                **{f"factor_{role}": float(factor) for role, factor in factors.items()},
+            )
+        for role, result in results.items():
+            if result is not None:
+                tape.contribute(op.input(role), result)
 
-    def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+    def _declare(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        """Define the addition's constants and return a pointer to them."""
         p = self._parameters(op, graph)
         symbol = emitter.symbol(op, "parameters")
         emitter.declare(
@@ -87,9 +100,42 @@ class Add(OperatorKind):
             f"    .multiplier_a = {p.multiplier_a}, .multiplier_b = {p.multiplier_b}, "
             f".offset = {p.offset}, .shift = {p.shift}}};",
         )
+        return f"&{symbol}"
+
+    def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        parameters = self._declare(op, graph, emitter)
         operands = ", ".join(emitter.pointer(name) for name in (op.input("a"), op.input("b"), op.output("y")))
         mask, count = emitter.mask(op.find_output("mask")), graph.operand(op, "y").elements
-        return f"tb_add_i8(&{symbol}, {operands}, {mask}, {count}u);"
+        return f"tb_add_i8({parameters}, {operands}, {mask}, {count}u);"
+
+    def emit_stage(self, op: Operator, graph: Graph, emitter: Emitter, stage: Stage) -> str:
+        mask = emitter.mask(op.find_output("mask"))
+        parameters = self._declare(op, graph, emitter)
+        return f"tb_stream_add({parameters}, &{stage.skip}, &{stage.x}, &{stage.y}, {stage.end}, {mask});"
+
+
+def _integer_gradients(
+    op: Operator,
+    tape: Tape,
+    operands: dict[str, str | None],
+    results: dict[str, str | None],
+    factors: dict[str, np.float32],
+) -> None:
+    """One operator an input: the last of them can work in place."""
+    for role, result in results.items():
+        if result is None:
+            continue
+        multiplier, exponent = multipliers(np.array([factors[role]]), GRADIENT_MULTIPLIER_BITS)
+        tape.emit(
+            "add_grad",
+            f"{op.name}.grad_{role}",
+            op.layer,
+            Phase.BACKWARD,
+            operands,
+            {"dx": result},
+            multiplier=int(multiplier[0]),
+            exponent=exponent,
+        )
 
 
 @register
@@ -138,17 +184,18 @@ class AddGrad(OperatorKind):
 
 @register
 class Accumulate(OperatorKind):
-    """y = a + b, float32: the gradient of a tensor that two operators read."""
+    """y = a + b: the gradient of a tensor that two operators read."""
 
+    dtype: ClassVar[DType] = DType.FLOAT32
     name = "accumulate"
-    inputs = ("a", "b")
-    outputs = ("y",)
+    inputs: ClassVar[tuple[str, ...]] = ("a", "b")
+    outputs: ClassVar[tuple[str, ...]] = ("y",)
     in_place = (("a", "y"), ("b", "y"))
 
     def check(self, op: Operator, graph: Graph) -> None:
         a, b, y = (graph.operand(op, role) for role in ("a", "b", "y"))
         expect(a.shape == b.shape == y.shape, op, f"operands have shapes {a.shape}, {b.shape} and {y.shape}")
-        expect(a.dtype is b.dtype is y.dtype is DType.FLOAT32, op, "operands must be f32")
+        expect(a.dtype is b.dtype is y.dtype is self.dtype, op, f"operands must be {self.dtype}")
 
     def evaluate(
         self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext

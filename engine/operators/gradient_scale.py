@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,15 +18,20 @@ from engine.operators.update_operands import accumulated, check_update, declare_
 class MaskedScale(OperatorKind):
     """y = mask ? gradient · s[c] : 0, saturated; in place."""
 
+    gradient_dtype: ClassVar[DType] = DType.FLOAT32
+    scale_dtype: ClassVar[DType] = DType.FLOAT32
     name = "masked_scale"
-    inputs = ("gradient", "mask", "scale")
-    outputs = ("y",)
+    inputs: ClassVar[tuple[str, ...]] = ("gradient", "mask", "scale")
+    outputs: ClassVar[tuple[str, ...]] = ("y",)
     in_place = (("gradient", "y"),)
 
     def check(self, op: Operator, graph: Graph) -> None:
         gradient, mask, scale, y = (graph.operand(op, role) for role in ("gradient", "mask", "scale", "y"))
         expect(gradient.shape == y.shape == mask.shape, op, "gradient, mask and y must have one shape")
-        expect(gradient.dtype is DType.FLOAT32 and y.dtype is DType.FLOAT32, op, "gradients must be f32")
+        expect(
+            gradient.dtype is y.dtype is self.gradient_dtype, op, f"gradients must be {self.gradient_dtype}"
+        )
+        expect(scale.dtype is self.scale_dtype, op, f"scale must be {self.scale_dtype}")
         expect(mask.dtype is DType.BIT, op, "mask must be bits")
         expect(scale.shape == gradient.shape[-1:], op, "one scale a channel is needed")
 
@@ -40,11 +46,14 @@ class MaskedScale(OperatorKind):
         return {"y": np.where(values["mask"], values["gradient"] * values["scale"].astype(np.float64), 0.0)}
 
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        return self._call("tb_masked_scale_f32", op, graph, emitter)
+
+    def _call(self, function: str, op: Operator, graph: Graph, emitter: Emitter) -> str:
         height, width, channels = graph.operand(op, "y").shape
         if emitter.pointer(op.input("gradient")) != emitter.pointer(op.output("y")):
             raise CodegenError(f"operator {op.name} works in place, but its gradient is still read later")
         return (
-            f"tb_masked_scale_f32({emitter.pointer(op.output('y'))}, {emitter.pointer(op.input('mask'))}, "
+            f"{function}({emitter.pointer(op.output('y'))}, {emitter.pointer(op.input('mask'))}, "
             f"{emitter.pointer(op.input('scale'))}, {height * width}u, {channels}u);"
         )
 
@@ -53,22 +62,31 @@ class MaskedScale(OperatorKind):
 class BiasUpdate(OperatorKind):
     """b ← b − lr · scale · Σ gradient over pixels; int32, kept within ±limit."""
 
+    gradient_dtype: ClassVar[DType] = DType.FLOAT32
     name = "bias_update"
-    inputs = ("gradient", "bias", "scale")
+    inputs: ClassVar[tuple[str, ...]] = ("gradient", "bias", "scale")
     optional_inputs = ("accumulator",)
     mutates = ("bias", "accumulator")
 
     def check(self, op: Operator, graph: Graph) -> None:
         gradient, bias = graph.operand(op, "gradient"), graph.operand(op, "bias")
-        expect(gradient.dtype is DType.FLOAT32 and len(gradient.shape) == 3, op, "gradient must be f32 HWC")
+        expect(
+            gradient.dtype is self.gradient_dtype and len(gradient.shape) == 3,
+            op,
+            f"gradient must be {self.gradient_dtype} HWC",
+        )
         expect(bias.dtype is DType.INT32 and bias.role is Role.STATE, op, "bias must be i32 state")
         expect(bias.shape == gradient.shape[-1:], op, "one bias a channel is needed")
         check_update(op, graph, bias, bias.elements)
 
+    def _gradient(self, values: Mapping[str, Array]) -> Array:
+        """dL/db [C]."""
+        return reference.bias_gradient(values["gradient"])
+
     def evaluate(
         self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
     ) -> dict[str, Array]:
-        ready, result = accumulated(reference.bias_gradient(values["gradient"]), values, step)
+        ready, result = accumulated(self._gradient(values), values, step)
         if ready is None:
             return result
         result["bias"] = reference.apply_bias(
@@ -90,11 +108,14 @@ class BiasUpdate(OperatorKind):
         return {"bias": values["bias"] - step.learning_rate * values["scale"].astype(np.float64) * total}
 
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        return self._call("tb_bias_update_f32", emitter.pointer(op.input("gradient")), op, graph, emitter)
+
+    def _call(self, function: str, gradient: str, op: Operator, graph: Graph, emitter: Emitter) -> str:
         height, width, channels = graph.operand(op, "gradient").shape
+        operands = f"{gradient}, {emitter.pointer(op.input('bias'))}"
         update = declare_update(op, emitter, "bias_update")
-        operands = ", ".join(emitter.pointer(op.input(role)) for role in ("gradient", "bias"))
         sizes = f"{height * width}u, {channels}u, {op.integer('limit')}"
-        return f"tb_bias_update_f32({operands}, {update}, &step, {sizes}, {emitter.scratch(op)});"
+        return f"{function}({operands}, {update}, &step, {sizes}, {emitter.scratch(op)});"
 
     def scratch_bytes(self, op: Operator, graph: Graph) -> int:
         return 4 * graph.operand(op, "bias").elements

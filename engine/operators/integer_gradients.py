@@ -1,6 +1,7 @@
 """The naive twin of the int16 gradient kernels, written after docs/numerics.md, Integer gradients.
 
-A gradient is int16 [H, W, C] and an exponent: value·2^exponent. Sums are exact integers. Weight and bias
+A gradient is int16 [H, W, C] and an exponent: value·2^exponent. Sums are exact integers; matrix products are
+taken in float64, which holds them all (below 2^53), because NumPy is slow with integers. Weight and bias
 gradients leave as float32: the exact sum, rounded once, times the power of two.
 """
 
@@ -56,11 +57,11 @@ def conv2d_grad_input(
 ) -> tuple[Int16, int]:
     """dL/dx [IH, IW, IC] from the gradient [OH, OW, OC] of the accumulator; weights [OC, KH, KW, IC]."""
     g = geometry
-    dx = np.zeros((g.in_height, g.in_width, g.in_channels), np.int64)
-    wide = gradient.astype(np.int64)
+    dx = np.zeros((g.in_height, g.in_width, g.in_channels))
+    wide = gradient.astype(np.float64)
     for tap in taps(g):
-        dx[tap.input] += wide[tap.output] @ weights[:, tap.ky, tap.kx, :].astype(np.int64)
-    return share_exponent(dx, exponent)
+        dx[tap.input] += wide[tap.output] @ weights[:, tap.ky, tap.kx, :].astype(np.float64)
+    return share_exponent(dx.astype(np.int64), exponent)
 
 
 def depthwise_conv2d_grad_input(
@@ -79,12 +80,12 @@ def conv2d_grad_weight(
 ) -> Float32:
     """dL/dw [OC, KH, KW, n]; `x` may hold a choice of the input channels: [IH, IW, n]."""
     g = geometry
-    centered = x.astype(np.int64) - in_zero
-    dw = np.zeros((g.out_channels, g.kernel_height, g.kernel_width, x.shape[2]), np.int64)
+    centered = x.astype(np.float64) - in_zero
+    dw = np.zeros((g.out_channels, g.kernel_height, g.kernel_width, x.shape[2]))
     for tap in taps(g):
-        pixels = gradient[tap.output].astype(np.int64).reshape(-1, g.out_channels)
+        pixels = gradient[tap.output].astype(np.float64).reshape(-1, g.out_channels)
         dw[:, tap.ky, tap.kx, :] = pixels.T @ centered[tap.input].reshape(-1, x.shape[2])
-    return _real(dw, exponent)
+    return _real(dw.astype(np.int64), exponent)
 
 
 def depthwise_conv2d_grad_weight(

@@ -48,8 +48,11 @@ class Tape(Protocol):
 
     def tensor(self, name: str) -> Tensor: ...
 
+    def gradient_scale(self, layer: str) -> str:
+        """The constant that masked_scale multiplies with: float32, or int32 multipliers (`Quantization`)."""
+
     def new_gradient(self, value: str, suffix: str) -> str:
-        """A float32 tensor with the shape of `value`."""
+        """A tensor with the shape of `value`: float32, or int16 with an exponent."""
 
     def update_operands(self, state: str) -> tuple[dict[str, str], dict[str, int | str]]:
         """Inputs (`low`, `accumulator`) and attributes (`rounding`, `stream`) of an update of `state`."""
@@ -63,7 +66,8 @@ class Tape(Protocol):
         inputs: dict[str, str | None],
         outputs: dict[str, str | None],
         **values: int | float | str,
-    ) -> None: ...
+    ) -> None:
+        """Append an operator. With an int16 operand it becomes `<kind>_i16`, which has exponents too."""
 
 
 class Emitter(Protocol):
@@ -75,6 +79,9 @@ class Emitter(Protocol):
     def mask(self, tensor: str | None) -> str:
         """As `pointer`, but null while predicting."""
 
+    def scalar(self, tensor: str) -> str:
+        """The C local that holds a scalar."""
+
     def scratch(self, op: Operator) -> str: ...
 
     def symbol(self, op: Operator, suffix: str) -> str:
@@ -85,6 +92,17 @@ class Emitter(Protocol):
 
     def number(self, value: float) -> str:
         """A float literal that round-trips."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A forward operator within a streamed region: C names of its windows, and how far its rows go."""
+
+    x: str
+    y: str
+    end: str
+    skip: str = ""
+    """Of the other operand, for an addition."""
 
 
 class OperatorKind(ABC):
@@ -123,6 +141,10 @@ class OperatorKind(ABC):
     @abstractmethod
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
         """The C statement."""
+
+    def emit_stage(self, op: Operator, graph: Graph, emitter: Emitter, stage: Stage) -> str:
+        """The C statement within a region that is streamed by rows."""
+        raise GraphError(f"operator {op.name}: {self.name} cannot be streamed by rows")
 
     def macs(self, op: Operator, graph: Graph) -> int:
         """Multiply-accumulates."""

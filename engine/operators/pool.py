@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -85,15 +86,15 @@ class GlobalAveragePool(OperatorKind):
 class GlobalAveragePoolGrad(OperatorKind):
     """dx[p, c] = gradient[c] · factor."""
 
+    dx_dtype: ClassVar[DType] = DType.FLOAT32
     name = "global_average_pool_grad"
-    inputs = ("gradient",)
-    outputs = ("dx",)
+    inputs: ClassVar[tuple[str, ...]] = ("gradient",)
+    outputs: ClassVar[tuple[str, ...]] = ("dx",)
 
     def check(self, op: Operator, graph: Graph) -> None:
         gradient, dx = graph.operand(op, "gradient"), graph.operand(op, "dx")
-        expect(
-            gradient.dtype is dx.dtype is DType.FLOAT32 and len(dx.shape) == 3, op, "gradients must be f32"
-        )
+        expect(gradient.dtype is DType.FLOAT32, op, "gradient must be f32")
+        expect(dx.dtype is self.dx_dtype and len(dx.shape) == 3, op, f"dx must be {self.dx_dtype} HWC")
         expect(gradient.shape == dx.shape[-1:], op, "one gradient a channel is needed")
 
     def evaluate(
@@ -113,9 +114,12 @@ class GlobalAveragePoolGrad(OperatorKind):
         }
 
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        return self._call("tb_global_average_pool_grad_f32", op, graph, emitter)
+
+    def _call(self, function: str, op: Operator, graph: Graph, emitter: Emitter) -> str:
         height, width, channels = graph.operand(op, "dx").shape
         return (
-            f"tb_global_average_pool_grad_f32({emitter.pointer(op.input('gradient'))}, "
+            f"{function}({emitter.pointer(op.input('gradient'))}, "
             f"{emitter.pointer(op.output('dx'))}, {height * width}u, {channels}u, "
             f"{emitter.number(op.number('factor'))});"
         )

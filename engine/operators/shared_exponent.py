@@ -17,6 +17,8 @@ Int16 = NDArray[np.int16]
 GRADIENT_BITS = 15
 ZERO_EXPONENT = -4096
 """Exponent of a tensor whose values are all 0: below any other."""
+GRADIENT_MULTIPLIER_BITS = 31
+"""Bits of the largest multiplier, where no sum asks for fewer."""
 ALIGNMENT = 14
 """By how many bits `accumulate` may shift the larger operand up, so that the sum stays an int32."""
 
@@ -43,7 +45,7 @@ def share_exponent(values: Int64, exponent: int) -> tuple[Int16, int]:
 
 
 def power_of_two(exponent: int) -> np.float32:
-    """2^exponent as a float32, the exponent kept within [−126, 56] so that no sum of gradients leaves a float32."""
+    """2^exponent, the exponent kept within [−126, 56] so that no sum of gradients leaves a float32."""
     return np.float32(2.0 ** min(max(exponent, -126), 56))
 
 
@@ -63,6 +65,15 @@ def multipliers(factors: NDArray[np.float32], bits: int) -> tuple[NDArray[np.int
     scaled = np.rint(np.ldexp(factors.astype(np.float64), bits - int(top)))
     exponent = 32 - bits + int(top)
     return np.minimum(scaled, 2.0**bits - 1).astype(np.int32), exponent
+
+
+def multiplier_bits(terms: int, pixels: int) -> int:
+    """Bits of a layer's largest multiplier: as many as let no 32-bit sum over its scaled gradient overflow.
+
+    terms: products in a sum of the input gradient, OC·KH·KW. pixels: values in a sum of the bias gradient.
+    A scaled gradient is at most 2^(bits − 17) in size, a weight 2^7.
+    """
+    return min(GRADIENT_MULTIPLIER_BITS, 41 - terms.bit_length(), 48 - pixels.bit_length())
 
 
 def quantize(values: Float32) -> tuple[Int16, int]:

@@ -212,7 +212,7 @@ def test_biases_stay_where_sums_fit_32_bits(backbone: Backbone) -> None:
 def test_an_unknown_rounding_is_refused(backbone: Backbone) -> None:
     forward = lower(backbone, full(backbone), classes=3, quantization_aware_scaling=True)
     with pytest.raises(GraphError, match="rounding 'up'; known are nearest, stochastic, extended"):
-        differentiate(forward, LOSS, rounding="up", accumulate=1)
+        differentiate(forward, LOSS, rounding="up", accumulate=1, gradient="f32")
 
 
 def _mutated(module: Module) -> set[str]:

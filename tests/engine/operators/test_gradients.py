@@ -172,7 +172,7 @@ class Network:
         inputs: dict[str, str | None] = {"logits": logits, "label": LABEL}
         builder.operator("softmax_cross_entropy", "loss", "loss", Phase.BACKWARD, inputs, outputs)
         module = verify(builder.finish((LOGITS, LOSS)))
-        return verify(prune(differentiate(module, LOSS, rounding="nearest", accumulate=1)))
+        return verify(prune(differentiate(module, LOSS, rounding="nearest", accumulate=1, gradient="f32")))
 
 
 def step_of(module: Module, seed: int = 0) -> RealStep:

@@ -93,7 +93,7 @@ def test_a_gradient_that_feeds_nothing_is_removed_with_its_mask() -> None:
 def test_pruning_keeps_the_results(backbone: Backbone, scheme_name: str) -> None:
     scheme = schemes(backbone)[scheme_name]
     forward = lower(backbone, scheme, classes=4, quantization_aware_scaling=True)
-    whole = with_dead_code(differentiate(forward, LOSS, rounding="stochastic", accumulate=1))
+    whole = with_dead_code(differentiate(forward, LOSS, rounding="stochastic", accumulate=1, gradient="f32"))
     small = verify(prune(whole))
     assert not any(tensor.name.startswith("dead") for tensor in small.graph.tensors)
     constants = [len(list(m.graph.with_role(Role.CONSTANT))) for m in (whole, small)]

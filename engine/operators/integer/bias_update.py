@@ -1,0 +1,44 @@
+"""Bias updates from int16 gradients: an integer sum, one rounding to float32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.graph import Array, DType, Graph, Operator
+from engine.operators import integer_gradients
+from engine.operators.exponents import check_exponents
+from engine.operators.gradient_scale import BiasUpdate
+from engine.operators.kind import Emitter, expect, register
+from engine.operators.scratch import bias_update_scratch
+
+_LARGEST_MAP = 2**24
+"""Pixels; above, multipliers that keep sums within 32 bits would have too few bits."""
+
+
+@register
+class IntegerBiasUpdate(BiasUpdate):
+    name = "bias_update_i16"
+    inputs = ("gradient", "gradient_exponent", "bias", "scale")
+    gradient_dtype = DType.INT16
+
+    def check(self, op: Operator, graph: Graph) -> None:
+        super().check(op, graph)
+        check_exponents(op, graph)
+        height, width, _ = graph.operand(op, "gradient").shape
+        expect(
+            height * width < _LARGEST_MAP,
+            op,
+            f"{height * width} pixels are too many for int16 gradients, which need fewer than "
+            f"{_LARGEST_MAP}; use float32 gradients",
+        )
+
+    def _gradient(self, values: Mapping[str, Array]) -> Array:
+        return integer_gradients.bias_gradient(values["gradient"], int(values["gradient_exponent"]))
+
+    def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        exponent = emitter.scalar(op.input("gradient_exponent"))
+        gradient = f"{emitter.pointer(op.input('gradient'))}, {exponent}"
+        return self._call("tb_bias_update_i16", gradient, op, graph, emitter)
+
+    def scratch_bytes(self, op: Operator, graph: Graph) -> int:
+        return bias_update_scratch(graph.operand(op, "bias").elements)
