@@ -59,7 +59,7 @@ class RealStep:
 
     def value_gradient(self, name: str) -> Real:
         """The gradient that the graph computes for a forward value."""
-        names = [tensor.name for tensor in self.module.graph.tensors]
+        names = [tensor.name for tensor in self.module.graph.tensors if tensor.shape != ()]
         total = f"{name}.gradient"
         if total in names:
             return self.values[total]

@@ -16,22 +16,25 @@ from small_networks import (
     with_classifier,
 )
 
-from engine.autodiff import differentiate
+from engine.autodiff import GRADIENTS, differentiate
 from engine.errors import GraphError
 from engine.frontends.backbone import Backbone
-from engine.graph import Graph, Module, Phase, Role
+from engine.graph import DType, Graph, Module, Phase, Role
 from engine.interpreter import Interpreter
 from engine.lowering import LOSS, lower
 from engine.operators import kind_of
 from engine.schemes import Scheme, layer_updates
 
+F32 = DType.FLOAT32
 TOLERANCE = 2e-6
 """Scales are float32 in the backward pass: 6e-8 a layer."""
 
 
-@pytest.fixture(scope="module")
-def full_step(backbone: Backbone) -> RealStep:
-    return RealStep(training_module(backbone, full(backbone), qas=False), image(3), 2)
+@pytest.fixture(scope="module", params=GRADIENTS)
+def full_step(backbone: Backbone, request: pytest.FixtureRequest) -> RealStep:
+    """In real semantics an int16 gradient is the real one."""
+    module = training_module(backbone, full(backbone), qas=False, gradient=request.param)
+    return RealStep(module, image(3), 2)
 
 
 def test_state_gradients_of_a_full_update(full_step: RealStep) -> None:
@@ -81,8 +84,10 @@ def test_gradients_of_all_forward_values(full_step: RealStep) -> None:
     assert full_step.error("logits", full_step.values["logits.gradient"], directions((4,), 7)) < TOLERANCE
 
 
-def test_state_gradients_of_arbitrary_channels(backbone: Backbone) -> None:
-    step = RealStep(training_module(backbone, sparse(backbone), qas=False), image(3), 2)
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_state_gradients_of_arbitrary_channels(backbone: Backbone, gradient: str) -> None:
+    module = training_module(backbone, sparse(backbone), qas=False, gradient=gradient)
+    step = RealStep(module, image(3), 2)
     split = [t.name for t in step.module.graph.with_role(Role.CONSTANT) if t.name.endswith(".channels")]
     assert len(split) == 6
     for seed, (name, gradient) in enumerate(step.state_gradients.items()):
@@ -111,10 +116,13 @@ def test_quantization_aware_scaling_is_equation_4(backbone: Backbone) -> None:
         assert np.allclose(scaled[name], plain[name], rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("gradient", GRADIENTS)
 @pytest.mark.parametrize("scheme_name", ["full", "last-layer", "bias-only", "sparse"])
-def test_exactly_what_the_scheme_updates_is_updated(backbone: Backbone, scheme_name: str) -> None:
+def test_exactly_what_the_scheme_updates_is_updated(
+    backbone: Backbone, scheme_name: str, gradient: str
+) -> None:
     scheme = schemes(backbone)[scheme_name]
-    module = training_module(backbone, scheme)
+    module = training_module(backbone, scheme, gradient=gradient)
     expected = {"classifier.weight", "classifier.bias"}
     for layer, update in zip(backbone.layers, layer_updates(scheme, backbone), strict=True):
         expected |= {f"{layer.name}.weight"} if update.channels else set()
@@ -123,17 +131,20 @@ def test_exactly_what_the_scheme_updates_is_updated(backbone: Backbone, scheme_n
     assert _mutated(module) == expected
 
 
+@pytest.mark.parametrize("gradient", GRADIENTS)
 @pytest.mark.parametrize("scheme_name", ["full", "last-layer", "bias-only", "sparse"])
-def test_no_operator_goes_back_further_than_the_first_update(backbone: Backbone, scheme_name: str) -> None:
+def test_no_operator_goes_back_further_than_the_first_update(
+    backbone: Backbone, scheme_name: str, gradient: str
+) -> None:
     scheme = schemes(backbone)[scheme_name]
     updates = layer_updates(scheme, backbone)
     trained = [n for n, update in enumerate(updates) if update.bias or update.channels]
     first = min(trained, default=len(updates))
-    operators = training_module(backbone, scheme).graph.operators
+    operators = training_module(backbone, scheme, gradient=gradient).graph.operators
     layers = [layer.name for layer in backbone.layers]
-    backward = {op.layer for op in operators if op.kind == "masked_scale"}
+    backward = {op.layer for op in operators if op.kind.startswith("masked_scale")}
     assert backward == set(layers[first:])
-    inputs_wanted = {op.layer for op in operators if op.kind.endswith("conv2d_grad_input")}
+    inputs_wanted = {op.layer for op in operators if "conv2d_grad_input" in op.kind}
     assert inputs_wanted == set(layers[first + 1 :])
     classifier = [op.kind for op in operators if op.kind == "fully_connected_grad_input"]
     assert len(classifier) == (1 if trained else 0)
@@ -142,9 +153,14 @@ def test_no_operator_goes_back_further_than_the_first_update(backbone: Backbone,
 def test_a_sum_whose_skip_nothing_trains_gets_one_gradient(backbone: Backbone) -> None:
     """Block 7 alone is trained: the gradient of its residual sum's other operand would feed nothing."""
     count = len(backbone.layers)
-    graph = training_module(backbone, Scheme("s", "", 0, ((count - 1, 1.0),))).graph
-    (residual,) = [op for op in graph.operators if op.kind == "add_grad"]
-    assert [role for role, _ in residual.outputs] == ["gb"]
+    scheme = Scheme("s", "", 0, ((count - 1, 1.0),))
+    for gradient, kind, roles in (
+        ("f32", "add_grad", ["gb"]),
+        ("i16", "add_grad_i16", ["dx", "dx_exponent"]),
+    ):
+        graph = training_module(backbone, scheme, gradient=gradient).graph
+        (residual,) = [op for op in graph.operators if op.name.startswith("block07.residual.grad")]
+        assert (residual.kind, [role for role, _ in residual.outputs]) == (kind, roles)
 
 
 def test_masks_are_kept_only_where_a_gradient_passes(backbone: Backbone) -> None:
@@ -159,11 +175,11 @@ def _masks_read(graph: Graph) -> list[str]:
     return [op.input("mask") for op in graph.operators if op.find_input("mask")]
 
 
-def test_dead_channels_stay_frozen_in_integers(backbone: Backbone) -> None:
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_dead_channels_stay_frozen_in_integers(backbone: Backbone, gradient: str) -> None:
     for rounding in ("nearest", "stochastic", "extended"):
-        interpreter = with_classifier(
-            Interpreter(training_module(backbone, full(backbone), rounding=rounding))
-        )
+        module = training_module(backbone, full(backbone), rounding=rounding, gradient=gradient)
+        interpreter = with_classifier(Interpreter(module))
         before = {name: data.copy() for name, data in interpreter.state.items()}
         interpreter.learning_rate = 0.05
         for step in range(3):
@@ -213,6 +229,45 @@ def test_an_unknown_rounding_is_refused(backbone: Backbone) -> None:
     forward = lower(backbone, full(backbone), classes=3, quantization_aware_scaling=True)
     with pytest.raises(GraphError, match="rounding 'up'; known are nearest, stochastic, extended"):
         differentiate(forward, LOSS, rounding="up", accumulate=1, gradient="f32")
+
+
+def test_an_unknown_gradient_is_refused(backbone: Backbone) -> None:
+    forward = lower(backbone, full(backbone), classes=3, quantization_aware_scaling=True)
+    with pytest.raises(GraphError, match="gradient 'i8'; known are f32, i16"):
+        differentiate(forward, LOSS, rounding="nearest", accumulate=1, gradient="i8")
+
+
+FLOAT_GRADIENTS = {"features", "logits", "pool.output"}
+"""Those of vectors stay float32: they are few."""
+
+
+def test_gradients_of_feature_maps_are_int16_with_an_exponent_each(backbone: Backbone) -> None:
+    graph = training_module(backbone, full(backbone), gradient="i16").graph
+    found = [tensor for tensor in graph.tensors if tensor.dtype is DType.INT16]
+    assert len(found) == 56
+    for tensor in found:
+        exponent = graph.tensor(f"{tensor.name}.exponent")
+        assert (exponent.dtype, exponent.shape, exponent.in_arena) == (DType.INT32, (), False)
+        writer = graph.operators[graph.producers()[tensor.name]]
+        assert graph.producers()[exponent.name] == graph.producers()[tensor.name]
+        assert writer.kind.endswith("_i16")
+    floats = {t.name.split(".gradient")[0] for t in graph.tensors if t.dtype is F32 and ".gradient" in t.name}
+    assert floats == FLOAT_GRADIENTS
+    kept = [t.name for t in graph.with_role(Role.CONSTANT) if t.name.endswith(".gradient_scale")]
+    assert kept == []
+
+
+def test_float32_graphs_hold_no_integer_gradients(backbone: Backbone) -> None:
+    graph = training_module(backbone, full(backbone), gradient="f32").graph
+    assert not any(op.kind.endswith("_i16") for op in graph.operators)
+    assert not any(t.name.endswith((".exponent", ".gradient_multiplier")) for t in graph.tensors)
+
+
+def test_int16_gradients_take_half_the_bytes(backbone: Backbone) -> None:
+    f32, i16 = (training_module(backbone, full(backbone), gradient=g).graph for g in ("f32", "i16"))
+    for tensor in i16.tensors:
+        if tensor.dtype is DType.INT16 and f32.has(tensor.name):
+            assert 2 * tensor.bytes == f32.tensor(tensor.name).bytes
 
 
 def _mutated(module: Module) -> set[str]:

@@ -18,7 +18,9 @@ SCHEMES = ("full", "last-layer", "bias-only", "sparse")
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize(
-    "options", [{}, {"rounding": "extended", "accumulate": 3}], ids=["plain", "extended"]
+    "options",
+    [{}, {"rounding": "extended", "accumulate": 3}, {"gradient": "i16"}],
+    ids=["plain", "extended", "i16"],
 )
 def test_whole_graphs_read_back(backbone: Backbone, scheme: str, options: dict[str, object]) -> None:
     graph = training_module(backbone, schemes(backbone)[scheme], **options).graph
@@ -26,12 +28,13 @@ def test_whole_graphs_read_back(backbone: Backbone, scheme: str, options: dict[s
 
 
 def test_every_kind_of_operator_reads_back_alone(backbone: Backbone) -> None:
-    graph = training_module(backbone, full(backbone)).graph
-    assert {op.kind for op in graph.operators} == set(KINDS)
-    for op in graph.operators:
-        names = {name for _, name in (*op.inputs, *op.outputs)}
-        alone = Graph(op.name, tuple(t for t in graph.tensors if t.name in names), (op,), ())
-        assert parse_graph(print_graph(alone)) == alone
+    graphs = [training_module(backbone, full(backbone), gradient=kind).graph for kind in ("f32", "i16")]
+    assert {op.kind for graph in graphs for op in graph.operators} == set(KINDS)
+    for graph in graphs:
+        for op in graph.operators:
+            names = {name for _, name in (*op.inputs, *op.outputs)}
+            alone = Graph(op.name, tuple(t for t in graph.tensors if t.name in names), (op,), ())
+            assert parse_graph(print_graph(alone)) == alone
 
 
 names = st.from_regex(r"[A-Za-z0-9_.:\-]{1,12}", fullmatch=True)
