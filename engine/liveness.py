@@ -1,49 +1,59 @@
-"""From an ordered graph to arena buffers: lifetimes, in-place groups, scratch."""
+"""From an ordered graph and its streamed regions to arena buffers: lifetimes, in-place groups, windows.
+
+The operators of a region run together: whatever one of them touches lives in all of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from engine.graph import DType, Graph, Operator, Role, Tensor
 from engine.operators import kind_of
+from engine.plan_shapes import Part
+from engine.streaming import Region, Streamed, chain_input, internal_tensors, work_out
+
+Spans = dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class Lifetime:
-    """An arena buffer: the tensors that share it (an in-place chain), its operators [first, last)."""
+    """An arena buffer and the tensors that share it: (name, start within the buffer in bytes)."""
 
     name: str
-    tensors: tuple[str, ...]
-    size: int
-    """Bytes."""
-    first: int
-    last: int
+    tensors: tuple[tuple[str, int], ...]
+    parts: tuple[Part, ...]
     what: str
     """input, activation, mask, gradient or scratch."""
 
+    @property
+    def first(self) -> int:
+        return self.parts[0].first
 
-def lifetimes(graph: Graph) -> tuple[Lifetime, ...]:
+    @property
+    def last(self) -> int:
+        return self.parts[-1].last
+
+    @property
+    def size(self) -> int:
+        """Bytes of its largest part."""
+        return max(part.size for part in self.parts)
+
+
+def lifetimes(graph: Graph, regions: Sequence[Region] = ()) -> tuple[Lifetime, ...]:
     """All arena buffers of a graph in execution order. Graph outputs live to the end, inputs from 0."""
-    spans = _spans(graph)
-    groups = _in_place_groups(graph, spans)
-    buffers = []
-    for members in groups:
-        tensors = [graph.tensor(name) for name in members]
-        buffers.append(
-            Lifetime(
-                name=members[0],
-                tensors=tuple(members),
-                size=max(tensor.bytes for tensor in tensors),
-                first=min(spans[name][0] for name in members),
-                last=max(spans[name][1] for name in members),
-                what=_what(tensors[0]),
-            )
-        )
+    streamed = [work_out(graph, region) for region in regions]
+    spans = _spans(graph, regions)
+    buffers = [_shared(graph, group, spans) for group in _in_place_groups(graph, spans, streamed)]
+    for region in streamed:
+        buffers.extend(_windows(graph, region))
+    covered = {index for region in regions for index in range(region.first, region.last)}
     for index, op in enumerate(graph.operators):
         size = kind_of(op).scratch_bytes(op, graph)
-        if size:
+        if size and index not in covered:
             name = scratch_name(op)
-            buffers.append(Lifetime(name, (name,), size, index, index + 1, "scratch"))
+            buffers.append(Lifetime(name, ((name, 0),), (Part(0, size, index, index + 1),), "scratch"))
     return tuple(buffers)
 
 
@@ -51,60 +61,149 @@ def scratch_name(op: Operator) -> str:
     return f"{op.name}.scratch"
 
 
-def live_bytes(graph: Graph) -> list[int]:
+def window_name(tensor: str) -> str:
+    """Of the rows that a region keeps of a tensor."""
+    return f"{tensor}.rows"
+
+
+def live_bytes(graph: Graph, regions: Sequence[Region] = ()) -> list[int]:
     """Arena bytes live during each operator."""
     totals = [0] * len(graph.operators)
-    for buffer in lifetimes(graph):
-        for index in range(buffer.first, buffer.last):
-            totals[index] += buffer.size
+    for buffer in lifetimes(graph, regions):
+        for part in buffer.parts:
+            for index in range(part.first, part.last):
+                totals[index] += part.size
     return totals
 
 
-def peak_live_bytes(graph: Graph) -> int:
-    """The most bytes live at once: no plan of this order can be smaller."""
-    return max(live_bytes(graph), default=0)
+def peak_live_bytes(graph: Graph, regions: Sequence[Region] = ()) -> int:
+    """The most bytes live at once: no plan of this order and these regions can be smaller."""
+    return max(live_bytes(graph, regions), default=0)
 
 
-def _spans(graph: Graph) -> dict[str, tuple[int, int]]:
-    """Tensor → [first, last) in operator indices, for what lives in the arena."""
+def whole_spans(graph: Graph) -> Spans:
+    """Tensor → [first, last) in operator indices, for what lives in the arena where nothing is streamed."""
+    return _spans(graph, ())
+
+
+def _spans(graph: Graph, regions: Sequence[Region]) -> Spans:
     producers, readers = graph.producers(), graph.readers()
     end = len(graph.operators)
+    inside = {name for region in regions for name in internal_tensors(graph, region)}
+    begins, ends = list(range(end)), list(range(1, end + 1))
+    for region in regions:
+        for index in range(region.first, region.last):
+            begins[index], ends[index] = region.first, region.last
     spans = {}
     for tensor in graph.tensors:
-        if not tensor.in_arena:
+        if not tensor.in_arena or tensor.name in inside:
             continue
-        first = 0 if tensor.role is Role.INPUT else producers[tensor.name]
-        last = end if tensor.name in graph.outputs else max([first, *readers[tensor.name]]) + 1
+        first = 0 if tensor.role is Role.INPUT else begins[producers[tensor.name]]
+        read = [ends[index] for index in readers[tensor.name]]
+        last = end if tensor.name in graph.outputs else max([first + 1, *read])
         spans[tensor.name] = (first, last)
     return spans
 
 
-def _in_place_groups(graph: Graph, spans: dict[str, tuple[int, int]]) -> list[list[str]]:
-    """Chains of tensors where an operator writes its output over an input that dies there."""
-    group_of: dict[str, list[str]] = {name: [name] for name in spans}
-    for index, op in enumerate(graph.operators):
-        taken: set[str] = set()
-        for input_role, output_role in kind_of(op).in_place:
-            source, result = op.find_input(input_role), op.find_output(output_role)
-            if source is None or result is None or source in taken or result in taken:
-                continue
-            if source not in spans or spans[source][1] != index + 1 or source in graph.outputs:
-                continue
-            if graph.tensor(source).bytes != graph.tensor(result).bytes or _reads_twice(op, source):
-                continue
-            merged = [*group_of[source], *group_of[result]]
-            for name in merged:
-                group_of[name] = merged
-            taken.update((source, result))
-    unique: list[list[str]] = []
-    for name in spans:
-        if group_of[name][0] == name:
-            unique.append(group_of[name])
-    return unique
+@dataclass
+class _Group:
+    """Tensors that share memory, in the order they are written; `starts` relative to the first."""
+
+    names: list[str]
+    starts: dict[str, int]
+
+
+def _in_place_groups(graph: Graph, spans: Spans, streamed: Sequence[Streamed]) -> list[_Group]:
+    """Chains of tensors where an operator, or a region, writes its output over an input that dies there."""
+    group_of = {name: _Group([name], {name: 0}) for name in spans}
+    regions = {region.region.first: region for region in streamed}
+    index = 0
+    while index < len(graph.operators):
+        region = regions.get(index)
+        if region is None:
+            _merge_operator(graph, index, spans, group_of)
+            index += 1
+            continue
+        _merge_region(graph, region, spans, group_of)
+        index = region.region.last
+    return [group for name, group in group_of.items() if group.names[0] == name]
+
+
+def _merge_operator(graph: Graph, index: int, spans: Spans, group_of: dict[str, _Group]) -> None:
+    op = graph.operators[index]
+    taken: set[str] = set()
+    for input_role, output_role in kind_of(op).in_place:
+        source, result = op.find_input(input_role), op.find_output(output_role)
+        if source is None or result is None or source in taken or result in taken:
+            continue
+        if not _dies(graph, spans, source, index + 1) or _reads_twice(op, source):
+            continue
+        if graph.tensor(result).bytes > graph.tensor(source).bytes:
+            continue
+        _merge(group_of, source, result, 0)
+        taken.update((source, result))
+
+
+def _merge_region(graph: Graph, streamed: Streamed, spans: Spans, group_of: dict[str, _Group]) -> None:
+    region = streamed.region
+    source = chain_input(graph.operators[region.first])
+    result = graph.operators[region.last - 1].output("y")
+    if streamed.distance is not None and _dies(graph, spans, source, region.last):
+        _merge(group_of, source, result, streamed.distance)
+
+
+def _merge(group_of: dict[str, _Group], source: str, result: str, distance: int) -> None:
+    """Put `result` (alone so far) into the group of `source`, `distance` bytes from its start."""
+    group = group_of[source]
+    group.names.append(result)
+    group.starts[result] = group.starts[source] + distance
+    group_of[result] = group
+
+
+def _dies(graph: Graph, spans: Spans, name: str, last: int) -> bool:
+    return name in spans and spans[name][1] == last and name not in graph.outputs
 
 
 def _reads_twice(op: Operator, name: str) -> bool:
     return sum(tensor == name for _, tensor in op.inputs) > 1
+
+
+def _shared(graph: Graph, group: _Group, spans: Spans) -> Lifetime:
+    """One buffer for a group: at any time as large as what lives of it then."""
+    lowest = min(group.starts.values())
+    starts = {name: start - lowest for name, start in group.starts.items()}
+    times = sorted({time for name in group.names for time in spans[name]})
+    parts: list[Part] = []
+    for first, last in pairwise(times):
+        live = [name for name in group.names if spans[name][0] <= first and last <= spans[name][1]]
+        start = min(starts[name] for name in live)
+        size = max(starts[name] + graph.tensor(name).bytes for name in live) - start
+        if parts and (parts[-1].start, parts[-1].size) == (start, size):
+            parts[-1] = Part(start, size, parts[-1].first, last)
+        else:
+            parts.append(Part(start, size, first, last))
+    floor = min(part.start for part in parts)
+    parts = [Part(part.start - floor, part.size, part.first, part.last) for part in parts]
+    members = tuple((name, starts[name] - floor) for name in group.names)
+    return Lifetime(group.names[0], members, tuple(parts), _what(graph.tensor(group.names[0])))
+
+
+def _windows(graph: Graph, streamed: Streamed) -> list[Lifetime]:
+    region = streamed.region
+
+    def buffer(name: str, names: Sequence[str], size: int, what: str) -> Lifetime:
+        part = Part(0, size, region.first, region.last)
+        return Lifetime(name, tuple((member, 0) for member in names), (part,), what)
+
+    buffers = []
+    for window in streamed.windows:
+        name = window_name(window.tensor)
+        buffers.append(buffer(name, [name], window.bytes, "activation"))
+    if streamed.scratch_bytes:
+        # One operator runs at a time: they share it.
+        names = [scratch_name(op) for op in graph.operators[region.first : region.last]]
+        buffers.append(buffer(names[0], names, streamed.scratch_bytes, "scratch"))
+    return buffers
 
 
 def _what(tensor: Tensor) -> str:
@@ -112,5 +211,5 @@ def _what(tensor: Tensor) -> str:
         return "input"
     if tensor.dtype is DType.BIT:
         return "mask"
-    is_gradient = tensor.dtype is DType.FLOAT32 and "gradient" in tensor.name
+    is_gradient = tensor.dtype in (DType.FLOAT32, DType.INT16) and "gradient" in tensor.name
     return "gradient" if is_gradient else "activation"

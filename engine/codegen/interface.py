@@ -90,6 +90,7 @@ def _train_step(operators: int, images_per_update: int, backward: str) -> str:
       .accumulate = {int(every > 1)}u,
       .mean = 1.0f / {every}.0f,
   }};
+  TRAINER_START();
   forward(1);
 {backward}
   TRAINER_MARK({operators}u);

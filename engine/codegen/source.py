@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from engine.codegen.c_text import comment
 from engine.codegen.emitter import CEmitter
 from engine.codegen.interface import SourceFacts, interface
 from engine.codegen.layout import memory_definitions
+from engine.codegen.stream import region_function, stream_source
 from engine.errors import CodegenError
 from engine.graph import Graph, Module, Operator, Phase, Tensor
 from engine.operators import kind_of
+from engine.operators.exponents import is_exponent_role
+from engine.streaming import Region
 
 _INCLUDES = """#include "trainer.h"
 
@@ -18,31 +21,44 @@ _INCLUDES = """#include "trainer.h"
 
 #include "constants.h"
 #include "tb_kernels.h"
+#include "tb_stream.h"
 
 #ifdef TRAINER_PROFILE
-/* Called before each operator and once after the last of a step; whoever links it reads a clock there. */
+/* Whoever links these reads a clock there: at the start of a step; where an operator begins to run (if it runs by
+ * strips of rows, for each strip); and, with the number of operators, at the end of a step. */
+void trainer_profile_start(void);
 void trainer_profile_mark(uint32_t operator_index);
+#define TRAINER_START() trainer_profile_start()
 #define TRAINER_MARK(index) trainer_profile_mark(index)
 #else
+#define TRAINER_START() ((void)0)
 #define TRAINER_MARK(index) ((void)0)
 #endif"""
 
 
-def trainer_source(module: Module, emitter: CEmitter, facts: SourceFacts) -> str:
-    """The text of trainer.c for a module in execution order; `emitter` holds its plan.
+def trainer_source(
+    module: Module, emitter: CEmitter, facts: SourceFacts, regions: Sequence[Region] = ()
+) -> str:
+    """The text of trainer.c for a module in execution order; `emitter` holds its plan, `regions` run by rows.
 
     Raises CodegenError where a forward operator follows another phase's: the plan's lifetimes would not be
     those of the C, which runs the forward pass as a function of its own.
     """
     graph = module.graph
     forward_count = _forward_count(graph)
-    statements = [_statement(graph, emitter, index, op) for index, op in enumerate(graph.operators)]
+    forward = _forward_statements(graph, emitter, regions, forward_count)
+    streams = [_stream(graph, emitter, region) for region in regions]
+    backward = [
+        _statement(graph, emitter, index, graph.operators[index])
+        for index in range(forward_count, len(graph.operators))
+    ]
     sections = [
         _head(graph, facts) + "\n" + _INCLUDES,
         memory_definitions(graph, facts.arena_bytes),
         "\n".join(emitter.definitions),
-        _forward_function(statements[:forward_count]),
-        interface(module, emitter, facts, "\n".join(statements[forward_count:])),
+        *streams,
+        _forward_function(forward),
+        interface(module, emitter, facts, "\n".join(backward)),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -78,6 +94,30 @@ def _macs(graph: Graph, phase: Phase) -> int:
     return sum(kind_of(op).macs(op, graph) for op in graph.operators if op.phase is phase)
 
 
+def _forward_statements(graph: Graph, emitter: CEmitter, regions: Sequence[Region], count: int) -> list[str]:
+    starts = {region.first: region for region in regions}
+    statements = []
+    index = 0
+    while index < count:
+        region = starts.get(index)
+        if region is None:
+            statements.append(_statement(graph, emitter, index, graph.operators[index]))
+            index += 1
+        else:
+            names = f"{graph.operators[region.first].name} to {graph.operators[region.last - 1].name}"
+            statements.append(
+                f"  /* {region.first} to {region.last - 1} {comment(names)}, by strips of rows */\n"
+                f"  {region_function(region, graph)}(training);"
+            )
+            index = region.last
+    return statements
+
+
+def _stream(graph: Graph, emitter: CEmitter, region: Region) -> str:
+    described = [describe(graph, op) for op in graph.operators[region.first : region.last]]
+    return stream_source(graph, emitter, region, described)
+
+
 def _statement(graph: Graph, emitter: CEmitter, index: int, op: Operator) -> str:
     call = kind_of(op).emit(op, graph, emitter)
     return f"  /* {index} {comment(describe(graph, op))} */\n  TRAINER_MARK({index}u);\n  {call}"
@@ -86,7 +126,9 @@ def _statement(graph: Graph, emitter: CEmitter, index: int, op: Operator) -> str
 def describe(graph: Graph, op: Operator) -> str:
     """One line: name, kind, shapes, kernel, scales, MACs."""
     read = [graph.tensor(name) for _, name in op.inputs if graph.tensor(name).in_arena]
-    written = [graph.tensor(name) for role, name in op.outputs if role != "mask"]
+    written = [
+        graph.tensor(name) for role, name in op.outputs if role != "mask" and not is_exponent_role(role)
+    ]
     if not written:
         written = [graph.tensor(name) for role, name in op.inputs if role in kind_of(op).mutates]
     text = f"{op.name}: {op.kind} {_typed(read)} -> {_typed(written)}"

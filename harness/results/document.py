@@ -45,7 +45,7 @@ class Provenance(Document):
 
 
 class PlannedBuffer(Document):
-    """One arena buffer: lives in operators [first, last), at [offset, offset + size)."""
+    """Arena bytes [offset, offset + size) in operators [first, last); a buffer may have several extents."""
 
     name: str
     offset: int
@@ -67,14 +67,25 @@ class PlannedOperator(Document):
     """Arena bytes live while it runs."""
 
 
+class PlannedRegion(Document):
+    """Operators [first, last) run together by strips of `strip` output rows."""
+
+    first: int
+    last: int
+    strip: int
+
+
 class MemoryPlan(Document):
     arena_bytes: int
     lower_bound: int
     gap_bytes: int
     order: str
-    """Which greedy order won."""
+    """How operators and buffers were ordered."""
+    certificate: str = ""
+    """What is proved of how good the plan is."""
     buffers: tuple[PlannedBuffer, ...]
     operators: tuple[PlannedOperator, ...]
+    regions: tuple[PlannedRegion, ...] = ()
 
 
 class SchemeSummary(Document):

@@ -1,22 +1,24 @@
 """Runs a training step with every arena tensor at its planned offset in one bytearray, as the C does.
 
 Shares nothing with the planner or with `engine.liveness` but the offsets: what they get wrong shows as a
-clobbered operand.
+clobbered operand. A streamed region runs as one step: its windows and scratch are written over, its output is
+stored at the end, over the input where the region says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from engine.builder import numpy_dtype
 from engine.graph import Array, DType, Graph, Module, Operator, Role, Tensor
 from engine.interpreter import Interpreter
-from engine.liveness import scratch_name
+from engine.liveness import scratch_name, window_name
 from engine.lowering import IMAGE, LABEL
 from engine.operators import StepContext, kind_of, reference
 from engine.operators.fixed_point import pack_mask, unpack_mask
+from engine.streaming import Region, chain_input, work_out
 
 Range = tuple[int, int]
 
@@ -26,8 +28,15 @@ class ClobberedError(AssertionError):
 
 
 class ArenaInterpreter:
-    def __init__(self, module: Module, offsets: Mapping[str, int], arena_bytes: int) -> None:
+    def __init__(
+        self,
+        module: Module,
+        offsets: Mapping[str, int],
+        arena_bytes: int,
+        regions: Sequence[Region] = (),
+    ) -> None:
         self.graph: Graph = module.graph
+        self._regions = {region.first: region for region in regions}
         self.arena = bytearray(arena_bytes)
         self.state: dict[str, Array] = {}
         self._module, self._offsets = module, offsets
@@ -42,7 +51,13 @@ class ArenaInterpreter:
         written: dict[str, Array] = {IMAGE: image}
         self._store(graph.tensor(IMAGE), image)
         scalars: dict[str, Array] = {LABEL: np.asarray(label, np.int32)}
-        for op in graph.operators:
+        streamed_until = 0
+        for index, op in enumerate(graph.operators):
+            if index in self._regions:
+                streamed_until = self._regions[index].last
+                self._run_region(self._regions[index], written, scalars, step)
+            if index < streamed_until:
+                continue
             self._check_operands(op)
             operands = {role: self._read(op, name, written, scalars) for role, name in op.inputs}
             results = kind_of(op).evaluate(op, graph, operands, step)
@@ -59,6 +74,51 @@ class ArenaInterpreter:
                 if state is not None and role in results:
                     self.state[state] = results[role]
         return {name: self._fetch(graph.tensor(name), scalars) for name in graph.outputs}
+
+    def _run_region(
+        self,
+        region: Region,
+        written: dict[str, Array],
+        scalars: dict[str, Array],
+        step: StepContext,
+    ) -> None:
+        graph, streamed = self.graph, work_out(self.graph, region)
+        operators = graph.operators[region.first : region.last]
+        result = operators[-1].output("y")
+        source = chain_input(operators[0])
+        inside: dict[str, Array] = {}
+        masks: list[str] = []
+        for op in operators:
+            operands = {
+                role: inside[name] if name in inside else self._read(op, name, written, scalars)
+                for role, name in op.inputs
+            }
+            results = kind_of(op).evaluate(op, graph, operands, step)
+            for role, name in op.outputs:
+                inside[name] = results[role]
+                if role == "mask":
+                    masks.append(name)
+        ranges = {name: self._range(graph.tensor(name)) for name in (result, *masks)}
+        for window in streamed.windows:
+            start = self._offsets[window_name(window.tensor)]
+            ranges[window_name(window.tensor)] = (start, start + window.bytes)
+        start = self._offsets.get(scratch_name(operators[0]), 0)
+        ranges["scratch"] = (start, start + streamed.scratch_bytes)
+        ranges[source] = self._range(graph.tensor(source))
+        names = list(ranges)
+        for place, one in enumerate(names):
+            low, high = ranges[one]
+            assert 0 <= low <= high <= len(self.arena)
+            for other in names[:place]:
+                shared = max(low, ranges[other][0]) < min(high, ranges[other][1])
+                over_input = {one, other} == {source, result}
+                if shared and not (over_input and ranges[result][0] - ranges[source][0] == streamed.distance):
+                    raise ClobberedError(f"region of {operators[0].name} keeps {one} over {other}")
+            if one not in (source, result, *masks):
+                self.arena[low:high] = b"\xaa" * (high - low)
+        for name in (result, *masks):
+            written[name] = inside[name]
+            self._store(graph.tensor(name), inside[name])
 
     def _range(self, tensor: Tensor) -> Range:
         start = self._offsets[tensor.name]
@@ -81,7 +141,7 @@ class ArenaInterpreter:
                 raise ClobberedError(f"{op.name} writes {out} outside the arena")
             for name, (low, high) in (*reads.items(), *((n, r) for n, r in writes.items() if n != out)):
                 shared = max(start, low) < min(end, high)
-                if shared and not ((name, out) in allowed and (start, end) == (low, high)):
+                if shared and not ((name, out) in allowed and start == low and end <= high):
                     raise ClobberedError(f"{op.name} writes {out} over {name}")
 
     def _scratch(self, op: Operator) -> Range | None:

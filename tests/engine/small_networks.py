@@ -13,9 +13,10 @@ from engine.compiler import CompileOptions, build_module
 from engine.frontends import load_backbone
 from engine.frontends.backbone import Backbone, Block, ConvLayer, LayerQuantization, Residual, block_name
 from engine.frontends.check import check_backbone
-from engine.graph import Array, Module
+from engine.graph import Array, Graph, Module, Phase
 from engine.interpreter import Interpreter
 from engine.schemes import Scheme
+from engine.streaming import Region, chain_end
 
 SIZE = 16
 CLASSES = 4
@@ -202,6 +203,18 @@ def image(seed: int, size: int = SIZE) -> NDArray[np.int8]:
 
 def training_module(backbone: Backbone, scheme: Scheme, **options: object) -> Module:
     return build_module(backbone, scheme, CompileOptions(**{"classes": CLASSES, **options}))[0]  # type: ignore[arg-type]
+
+
+def longest_chains(graph: Graph, strip: int) -> tuple[Region, ...]:
+    """Everything that can be streamed by rows, in chains as long as they go."""
+    readers, regions = graph.readers(), []
+    index = 0
+    while index < len(graph.operators) and graph.operators[index].phase is Phase.FORWARD:
+        last = chain_end(graph, index, readers)
+        if last > index + 1:
+            regions.append(Region(index, last, strip))
+        index = last
+    return tuple(regions)
 
 
 def with_classifier(interpreter: Interpreter, seed: int = 5) -> Interpreter:

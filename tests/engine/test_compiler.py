@@ -166,7 +166,7 @@ def test_a_name_that_cannot_stand_in_a_plan_is_refused(tmp_path: Path) -> None:
 
 def test_an_arena_beyond_32_bits_is_refused(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     module, order = build_module(backbone, full(backbone), CompileOptions(classes=2))
-    monkeypatch.setattr("engine.compiler.LARGEST_ARENA", 1000)
+    monkeypatch.setattr("engine.memory_plan.LARGEST_ARENA", 1000)
     with pytest.raises(
         PlanError, match=r"the arena of small would need \d+ bytes; the kernels count up to 1000"
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from small_networks import (
     full,
     image,
+    longest_chains,
     schemes,
     shared_backbone,
     small_backbone,
@@ -20,32 +22,40 @@ from small_networks import (
     with_classifier,
 )
 
-from engine.compiler import plan_module
 from engine.frontends.backbone import Backbone
 from engine.graph import DType, Module, Role
 from engine.interpreter import Interpreter
-from engine.liveness import lifetimes, live_bytes, peak_live_bytes
+from engine.liveness import Lifetime, lifetimes, live_bytes, peak_live_bytes
 from engine.lowering import IMAGE, LOGITS, LOSS
+from engine.memory_plan import plan_module
 from engine.operators import kind_of
 from engine.plan import Buffer, plan_buffers
+from engine.regions import choose_regions
 from engine.schedule import predecessors
 from engine.schemes import load_scheme
+from engine.streaming import Region
 from engine.verifier import verify
 from fixtures.schemes import LIBRARY
 
 
-def quick_plan(module: Module) -> tuple[dict[str, int], int]:
+def quick_plan(module: Module, regions: Sequence[Region] = ()) -> tuple[dict[str, int], int]:
     """Offsets of the greedy planner alone, and the arena's size."""
-    groups = lifetimes(module.graph)
-    plan = plan_buffers([Buffer.box(g.name, g.size, g.first, g.last) for g in groups], evaluations=0)
-    return {tensor: plan.offsets[g.name] for g in groups for tensor in g.tensors}, plan.peak
+    groups = lifetimes(module.graph, regions)
+    plan = plan_buffers([Buffer(g.name, g.parts) for g in groups], evaluations=0)
+    return {name: plan.offsets[g.name] + start for g in groups for name, start in g.tensors}, plan.peak
 
 
-def assert_arena_gives_the_same(module: Module, steps: int = 2, accumulate: int = 1) -> None:
-    offsets, arena_bytes = quick_plan(module)
+def names(group: Lifetime) -> tuple[str, ...]:
+    return tuple(name for name, _ in group.tensors)
+
+
+def assert_arena_gives_the_same(
+    module: Module, steps: int = 2, accumulate: int = 1, regions: Sequence[Region] = ()
+) -> None:
+    offsets, arena_bytes = quick_plan(module, regions)
     interpreter = with_classifier(Interpreter(module, images_per_update=accumulate))
     interpreter.learning_rate = 0.01
-    arena = ArenaInterpreter(module, offsets, arena_bytes)
+    arena = ArenaInterpreter(module, offsets, arena_bytes, regions)
     size = module.graph.tensor(IMAGE).shape[0]
     for step in range(steps):
         picture, label = image(step, size), step % 3
@@ -73,7 +83,16 @@ def test_the_arena_gives_what_the_interpreter_gives(
 def test_real_networks_in_their_arena(network: str) -> None:
     backbone = shared_backbone(network)
     scheme = load_scheme("sparse-49kb", backbone, LIBRARY)
-    assert_arena_gives_the_same(training_module(backbone, scheme, classes=10), steps=1)
+    module = training_module(backbone, scheme, classes=10)
+    assert_arena_gives_the_same(module, steps=1)
+    assert_arena_gives_the_same(module, steps=1, regions=choose_regions(module.graph))
+
+
+@pytest.mark.parametrize("strip", [1, 2, 3])
+@pytest.mark.parametrize("scheme_name", ["last-layer", "sparse", "full"])
+def test_streamed_regions_in_their_arena(backbone: Backbone, scheme_name: str, strip: int) -> None:
+    module = training_module(backbone, schemes(backbone)[scheme_name], rounding="stochastic", accumulate=1)
+    assert_arena_gives_the_same(module, regions=longest_chains(module.graph, strip))
 
 
 @settings(max_examples=20, deadline=None)
@@ -114,7 +133,8 @@ def test_the_simulation_notices_a_wrong_offset(backbone: Backbone) -> None:
     for group in groups[:: max(1, len(groups) // 12)]:
         beside = [g for g in groups if g is not group and g.first < group.last and group.first < g.last]
         other = max(beside, key=lambda g: min(g.last, group.last) - max(g.first, group.first))
-        broken = {**offsets, **dict.fromkeys(group.tensors, offsets[other.tensors[0]])}
+        moved = {name: offsets[other.tensors[0][0]] for name, _ in group.tensors}
+        broken = {**offsets, **moved}
         arena = ArenaInterpreter(module, broken, 2 * plan.arena_bytes)
         interpreter = with_classifier(Interpreter(module))
         with pytest.raises(ClobberedError):
@@ -125,7 +145,7 @@ def test_the_simulation_notices_a_wrong_offset(backbone: Backbone) -> None:
 
 def test_in_place_chains_of_the_small_network(backbone: Backbone) -> None:
     graph = training_module(backbone, full(backbone)).graph
-    groups = {group.name: group.tensors for group in lifetimes(graph)}
+    groups = {group.name: names(group) for group in lifetimes(graph)}
     name = "block07.pointwise2.output"
     assert groups["block07.sum.gradient_from_pool"] == (
         "block07.sum.gradient_from_pool",
@@ -138,7 +158,7 @@ def test_in_place_chains_of_the_small_network(backbone: Backbone) -> None:
 
 def test_each_arena_tensor_lies_in_one_buffer(backbone: Backbone) -> None:
     graph = training_module(backbone, full(backbone)).graph
-    placed = [name for group in lifetimes(graph) if group.what != "scratch" for name in group.tensors]
+    placed = [name for group in lifetimes(graph) if group.what != "scratch" for name in names(group)]
     assert sorted(placed) == sorted(tensor.name for tensor in graph.tensors if tensor.in_arena)
     assert LOSS not in placed
 
@@ -161,7 +181,7 @@ def test_the_logits_outlive_the_step_and_the_input_lives_from_its_start(backbone
     graph = training_module(backbone, full(backbone)).graph
     groups = {group.name: group for group in lifetimes(graph)}
     assert groups[LOGITS].last == len(graph.operators)
-    assert groups[LOGITS].tensors == (LOGITS,)
+    assert names(groups[LOGITS]) == (LOGITS,)
     assert groups[IMAGE].first == 0
 
 
@@ -186,5 +206,5 @@ def test_an_input_that_is_read_later_is_not_overwritten(backbone: Backbone) -> N
     tensor = replace(graph.tensor("pool.output"), name="late")
     longer = replace(graph, tensors=(*graph.tensors, tensor), operators=(*graph.operators, late))
     groups = {group.name: group for group in lifetimes(longer)}
-    assert groups[operand].tensors == (operand,)
+    assert names(groups[operand]) == (operand,)
     assert groups[operand].last == len(longer.operators)

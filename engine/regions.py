@@ -1,0 +1,130 @@
+"""Which operators of the forward pass are streamed by rows, and in strips of how many rows.
+
+The forward pass is cut into pieces: single operators, or chains run by rows. The most bytes live during a
+piece depend on that piece alone, so the cut with the lowest peak is found by dynamic programming over cut
+points: exactly, over all chains of up to `LONGEST` operators and the strips of `STRIPS` rows. Among the cuts
+that reach it the one that repeats the least work is taken. The backward pass bounds from below what is worth
+reaching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from engine.graph import Graph, Operator, Phase
+from engine.liveness import live_bytes, whole_spans
+from engine.operators import kind_of
+from engine.streaming import Region, Streamed, chain_end, chain_input, internal_tensors, work_out
+
+STRIPS = (16, 8, 4, 2, 1)
+LONGEST = 7
+"""Operators: the stem and two inverted bottlenecks."""
+_CALL_BYTES = 200
+"""What one more call of a kernel costs, as if so many bytes were read again."""
+
+
+@dataclass(frozen=True)
+class _Piece:
+    first: int
+    last: int
+    live: int
+    cost: int
+    region: Region | None
+
+
+def choose_regions(graph: Graph) -> tuple[Region, ...]:
+    """The regions of a graph in execution order, ascending."""
+    count = sum(op.phase is Phase.FORWARD for op in graph.operators)
+    pieces = list(_pieces(graph, count))
+    floor = max(live_bytes(graph)[count:], default=0)
+    peak = max(floor, _lowest_peak(pieces, count))
+    return tuple(piece.region for piece in _cheapest(pieces, count, peak) if piece.region is not None)
+
+
+def _lowest_peak(pieces: list[_Piece], count: int) -> int:
+    best: list[int | None] = [0, *[None] * count]
+    for piece in pieces:
+        before, after = best[piece.first], best[piece.last]
+        if before is not None:
+            peak = max(before, piece.live)
+            best[piece.last] = peak if after is None else min(after, peak)
+    reached = best[count]
+    assert reached is not None  # single operators make a cut
+    return reached
+
+
+def _cheapest(pieces: list[_Piece], count: int, peak: int) -> list[_Piece]:
+    """The cut of least cost whose pieces all stay within `peak`; of equal ones the first found."""
+    best: list[tuple[int, tuple[_Piece, ...]] | None] = [(0, ()), *[None] * count]
+    for piece in pieces:
+        before, after = best[piece.first], best[piece.last]
+        if before is None or piece.live > peak:
+            continue
+        cost = before[0] + piece.cost
+        if after is None or cost < after[0]:
+            best[piece.last] = (cost, (*before[1], piece))
+    reached = best[count]
+    assert reached is not None
+    return list(reached[1])
+
+
+def _pieces(graph: Graph, count: int) -> Iterator[_Piece]:
+    """All pieces, those that start earlier first."""
+    readers = graph.readers()
+    spans = whole_spans(graph)
+    live = _Live(graph, spans, readers)
+    for first in range(count):
+        op = graph.operators[first]
+        yield _Piece(first, first + 1, live.single(first, op), 0, None)
+        for last in range(first + 2, min(chain_end(graph, first, readers), first + LONGEST) + 1):
+            if graph.operators[last - 1].kind == "add" and chain_end(graph, first, readers) != last:
+                continue
+            for strip in STRIPS:
+                if strip >= graph.tensor(graph.operators[last - 1].output("y")).shape[0]:
+                    continue
+                streamed = work_out(graph, Region(first, last, strip))
+                cost = streamed.repeated_bytes + streamed.strips * (last - first) * _CALL_BYTES
+                yield _Piece(first, last, live.streamed(streamed), cost, streamed.region)
+
+
+class _Live:
+    """Most bytes live while a piece runs."""
+
+    def __init__(
+        self, graph: Graph, spans: dict[str, tuple[int, int]], readers: dict[str, list[int]]
+    ) -> None:
+        self._graph, self._spans, self._readers = graph, spans, readers
+
+    def single(self, index: int, op: Operator) -> int:
+        around = self._around(index, index + 1, ())
+        scratch = kind_of(op).scratch_bytes(op, self._graph)
+        for source, result in kind_of(op).in_place:
+            pair = op.find_input(source), op.find_output(result)
+            if pair[0] is not None and pair[1] is not None and self._dies(pair[0], index + 1):
+                return around + scratch - min(self._bytes(pair[0]), self._bytes(pair[1]))
+        return around + scratch
+
+    def streamed(self, streamed: Streamed) -> int:
+        graph, region = self._graph, streamed.region
+        around = self._around(region.first, region.last, internal_tensors(graph, region))
+        total = around + streamed.scratch_bytes + sum(window.bytes for window in streamed.windows)
+        source = chain_input(graph.operators[region.first])
+        result = graph.operators[region.last - 1].output("y")
+        if streamed.distance is not None and self._dies(source, region.last):
+            x, y = self._bytes(source), self._bytes(result)
+            total += max(x - streamed.distance, y) - x - y
+        return total
+
+    def _around(self, first: int, last: int, without: tuple[str, ...]) -> int:
+        return sum(
+            self._bytes(name)
+            for name, (start, end) in self._spans.items()
+            if start < last and first < end and name not in without
+        )
+
+    def _dies(self, name: str, last: int) -> bool:
+        return self._spans[name][1] <= last and name not in self._graph.outputs
+
+    def _bytes(self, name: str) -> int:
+        return self._graph.tensor(name).bytes
