@@ -8,11 +8,8 @@ from engine.graph import Array, DType, Graph, Operator
 from engine.operators import integer_gradients
 from engine.operators.exponents import check_exponents
 from engine.operators.gradient_scale import BiasUpdate
-from engine.operators.kind import Emitter, expect, register
+from engine.operators.kind import Emitter, register
 from engine.operators.scratch import bias_update_scratch
-
-_LARGEST_MAP = 2**24
-"""Pixels; above, multipliers that keep sums within 32 bits would have too few bits."""
 
 
 @register
@@ -24,13 +21,6 @@ class IntegerBiasUpdate(BiasUpdate):
     def check(self, op: Operator, graph: Graph) -> None:
         super().check(op, graph)
         check_exponents(op, graph)
-        height, width, _ = graph.operand(op, "gradient").shape
-        expect(
-            height * width < _LARGEST_MAP,
-            op,
-            f"{height * width} pixels are too many for int16 gradients, which need fewer than "
-            f"{_LARGEST_MAP}; use float32 gradients",
-        )
 
     def _gradient(self, values: Mapping[str, Array]) -> Array:
         return integer_gradients.bias_gradient(values["gradient"], int(values["gradient_exponent"]))

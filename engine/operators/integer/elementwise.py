@@ -18,6 +18,9 @@ from engine.operators.exponents import (
 from engine.operators.gradient_scale import MaskedScale
 from engine.operators.kind import Emitter, OperatorKind, StepContext, expect, register
 
+_LARGEST_MAP = 2**24
+"""Pixels; above, multipliers that keep sums within 32 bits would have too few bits."""
+
 
 @register
 class IntegerMaskedScale(MaskedScale):
@@ -33,6 +36,13 @@ class IntegerMaskedScale(MaskedScale):
         super().check(op, graph)
         check_exponents(op, graph)
         multiplier_exponent(op, graph.operand(op, "scale"))
+        pixels = graph.operand(op, "y").elements // graph.operand(op, "scale").elements
+        expect(
+            pixels < _LARGEST_MAP,
+            op,
+            f"{pixels} pixels are too many for int16 gradients, which need fewer than {_LARGEST_MAP}; "
+            "use float32 gradients",
+        )
 
     def evaluate(
         self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
