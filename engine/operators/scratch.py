@@ -9,14 +9,54 @@ from __future__ import annotations
 from engine.operators.geometry import ConvGeometry
 
 
+FORWARD_BLOCK_PIXELS = 64
+FORWARD_BLOCK_BYTES = 4096
+"""What tb_conv2d_i8 expands of the input at once, ..."""
+FORWARD_LEAST_PIXELS = 16
+FORWARD_LEAST_BYTES = 18432
+"""... but up to this many where a block would have fewer pixels than that."""
+
+
 def conv2d_scratch(g: ConvGeometry, *, split: bool) -> int:
-    """Of tb_conv2d_i8: one gathered row of weights, where they lie in two places."""
-    return g.kernel_height * g.kernel_width * g.in_channels if split else 0
+    """Of tb_conv2d_i8, as tb_conv2d_block.h has it: a block of pixels and two rows of weights, both widened.
+
+    `split`: the weights lie in two places, each padded on its own.
+    """
+    terms = 4 * -(-g.kernel_height * g.kernel_width * g.in_channels // 4) + (4 if split else 0)
+    pixels = g.out_height * g.out_width
+    most = min(FORWARD_BLOCK_PIXELS, FORWARD_BLOCK_BYTES // (2 * terms))
+    if most < FORWARD_LEAST_PIXELS:
+        most = min(FORWARD_LEAST_PIXELS, FORWARD_LEAST_BYTES // (2 * terms))
+    most = max(4, most // 4 * 4)
+    blocks = -(-pixels // most)
+    block = 4 * -(-pixels // (4 * blocks))
+    receptive_fields = 0 if _is_pointwise(g) else 4 * terms
+    return block * (2 * terms + 2) + 4 * terms + receptive_fields
 
 
 def depthwise_scratch(g: ConvGeometry) -> int:
-    """Of tb_depthwise_conv2d_i8."""
-    return 0
+    """Of tb_depthwise_conv2d_i8: weights and a window of rows of a few channels, on either path."""
+    slides = 2 * g.padding < min(g.kernel_height, g.kernel_width)
+    rows = g.kernel_height if slides else (g.out_height - 1) * g.stride + g.kernel_height
+    columns = (g.out_width - 1) * g.stride + g.kernel_width
+    plain = LARGEST_LANES * (rows * columns + g.kernel_height * g.kernel_width)
+    fast = (
+        g.kernel_height == g.kernel_width and g.kernel_height in (3, 5, 7) and g.stride in (1, 2) and slides
+    )
+    return max(plain, _depthwise_planes(g) if fast else 0)
+
+
+LARGEST_LANES = 8
+"""TB_LANES at the most: channels that the plain kernels compute side by side."""
+
+
+def _depthwise_planes(g: ConvGeometry) -> int:
+    """Of the fast path: int16 planes of four channels, their tables of weights, a byte of mask a tile."""
+    kernel, tiles = g.kernel_height, -(-g.out_width // 4)
+    tile_words = (kernel + 4) // 2 if g.stride == 1 else (kernel + 7) // 2
+    quads = (tiles - 1) * g.stride + (tile_words + 1) // 2
+    row_words = kernel - 1 if g.stride == 1 else 2 if kernel == 3 else 4
+    return 32 * kernel * quads + 16 * (2 * kernel - 1) * row_words + 4 * tiles
 
 
 GRADIENT_BLOCK_BYTES = 16384
@@ -41,9 +81,9 @@ def conv2d_grad_scratch(g: ConvGeometry, *, split: bool) -> int:
     """Of tb_conv2d_grad_input_i16: a block of pixels and two rows of weights, both widened."""
     if not _is_pointwise(g):
         return 0
-    pairs = 2 * -(-g.out_channels // 4)
-    limit = min(GRADIENT_BLOCK_TILES, max(1, GRADIENT_BLOCK_BYTES // (16 * pairs)))
-    tiles = _tiles_per_block(-(-g.in_height * g.in_width // 4), limit)
+    pairs = -(-g.out_channels // 2)
+    limit = max(1, min(GRADIENT_BLOCK_TILES, GRADIENT_BLOCK_BYTES // (16 * pairs)))
+    tiles = _tiles_per_block(-(-(g.in_height * g.in_width) // 4), limit)
     return (16 * tiles + 8) * pairs
 
 
@@ -53,13 +93,13 @@ def conv2d_update_scratch(g: ConvGeometry, trainable: int) -> int:
     if trainable == 0:
         return 0
     pixels = g.out_height * g.out_width
-    chunk = 4 * -(-min(pixels, UPDATE_CHUNK) // 4)
+    pairs = -(-min(pixels, UPDATE_CHUNK) // 2)
     columns = g.kernel_height * g.kernel_width * trainable
-    limit = min(UPDATE_BLOCK_TILES, max(1, UPDATE_BLOCK_BYTES // (8 * chunk)))
+    limit = max(1, min(UPDATE_BLOCK_TILES, UPDATE_BLOCK_BYTES // (16 * pairs)))
     tiles = _tiles_per_block(-(-columns // 4), limit)
     pairs_of_rows = -(-min(g.out_channels, UPDATE_BLOCK_ROWS) // 2)
     totals = 64 * tiles * pairs_of_rows if pixels > UPDATE_CHUNK else 0
-    return 4 * chunk + 8 * chunk * tiles + 32 * tiles + totals
+    return 8 * pairs + 16 * pairs * tiles + 32 * tiles + totals
 
 
 def bias_update_scratch(channels: int) -> int:

@@ -1,6 +1,8 @@
-/* tb_conv2d.c: convolution with int8 weights, forward. */
+/* tb_conv2d.c: convolution with int8 weights, forward. With DSP instructions: tb_conv2d_dsp.c. */
+#include "tb_dsp.h"
 #include "tb_internal.h"
 
+#if !TB_DSP
 #define PIXELS 4 /* output pixels that share a load of the weights */
 
 /* A layer's row of weights [KH][KW][IC] for one output channel, its two parts put together in network order. */
@@ -42,7 +44,7 @@ typedef struct {
 } channel_t;
 
 static int32_t border_pixel(const tb_conv_t *conv, const channel_t *c, const int8_t *x, int32_t oy, int32_t ox) {
-  int32_t iy = oy * conv->stride - conv->padding, ix = ox * conv->stride - conv->padding;
+  int32_t iy = oy * conv->stride - conv->pad_top, ix = ox * conv->stride - conv->padding;
   tb_range_t rows = tb_taps_inside(iy, c->kernel_height, conv->in_height);
   tb_range_t columns = tb_taps_inside(ix, conv->kernel_width, c->in_width);
   int32_t acc = c->bias;
@@ -77,7 +79,7 @@ TB_INLINE void store_pixels(output_t out, const int32_t *acc, uint32_t index, ui
 static void conv2d_row(const tb_conv_t *conv, const channel_t *c, const int8_t *x, int32_t oy, tb_range_t interior,
                        output_t out, uint32_t index) {
   const int32_t step = conv->stride * c->channels, row = c->in_width * c->channels;
-  const int32_t origin = ((oy * conv->stride - conv->padding) * c->in_width - conv->padding) * c->channels;
+  const int32_t origin = ((oy * conv->stride - conv->pad_top) * c->in_width - conv->padding) * c->channels;
   for (int32_t ox = 0; ox < c->width;) {
     int32_t acc[PIXELS];
     if (ox >= interior.first && ox + PIXELS <= interior.end) {
@@ -125,10 +127,11 @@ void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *we
     c.folded = c.bias - conv->in_zero * sum;
     out.multiplier = conv->multiplier[oc];
     for (int32_t oy = 0; oy < c.height; oy++) {
-      const int32_t iy = oy * stride - padding;
+      const int32_t iy = oy * stride - conv->pad_top;
       const int inside = iy >= 0 && iy + c.kernel_height <= conv->in_height;
       const uint32_t index = (uint32_t)(oy * c.width) * out.channels + oc;
       conv2d_row(conv, &c, x, oy, inside ? columns : nothing, out, index);
     }
   }
 }
+#endif

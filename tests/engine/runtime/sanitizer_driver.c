@@ -1,5 +1,6 @@
 /* sanitizer_driver.c: calls every kernel on random layers, each buffer allocated at its exact size, for the address and
  * undefined-behaviour sanitizers. Results are compared elsewhere; here only finite gradients are required. */
+#include "tb_conv2d_block.h"
 #include "tb_kernels.h"
 
 #include <stdio.h>
@@ -90,7 +91,7 @@ static void convolution(int depthwise) {
   int8_t *x = bytes(inputs), *y = allocate(outputs);
   uint8_t *mask = allocate((outputs + 7) / 8);
   float *g = gradients(outputs), *dx = allocate(4 * inputs);
-  void *merge = allocate((size_t)kh * kw * ic);
+  void *scratch = allocate(tb_conv2d_block(&conv, 1).scratch);
   tb_rounding_t rounding = (tb_rounding_t)draw(3);
   tb_update_t update = {scale, 9, rounding, rounding == TB_EXTENDED ? (uint8_t *)bytes(count) : NULL, zeros(count)};
   tb_update_t bias_update = {scale, 10, rounding, NULL, zeros(oc)};
@@ -100,7 +101,7 @@ static void convolution(int depthwise) {
     tb_depthwise_conv2d_grad_input_f32(&conv, g, &weights, dx);
     tb_depthwise_conv2d_update_f32(&conv, g, x, &weights, &update, &step);
   } else {
-    tb_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL, merge);
+    tb_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL, scratch);
     tb_conv2d_grad_input_f32(&conv, g, &weights, dx);
     tb_conv2d_update_f32(&conv, g, x, &weights, &update, &step);
   }
@@ -111,6 +112,20 @@ static void convolution(int depthwise) {
   for (uint32_t i = 0; i < (outputs + 7) / 8; i++) mask[i] = 0x5a;
   tb_masked_scale_f32(g, mask, scale, pixels, oc);
   require_finite(g, outputs);
+  release();
+}
+
+static void elementwise_i16(void) {
+  const uint32_t pixels = 1 + draw(20), channels = 1 + draw(40), count = pixels * channels;
+  int16_t *a = (int16_t *)bytes(2 * count), *b = (int16_t *)bytes(2 * count), *dx = allocate(2 * count);
+  uint8_t *mask = (uint8_t *)bytes((count + 7) / 8);
+  int32_t *multiplier = allocate(4 * channels);
+  for (uint32_t c = 0; c < channels; c++) multiplier[c] = draw(2) ? 2147483647 : (int32_t)draw(1u << 24);
+  tb_masked_scale_i16(a, mask, multiplier, pixels, channels);
+  tb_add_grad_i16(a, mask, multiplier[0], dx, count);
+  const int32_t exponent = tb_accumulate_i16(dx, (int32_t)draw(60), b, (int32_t)draw(60), draw(2) ? dx : b, count);
+  if (exponent > 80) abort();
+  tb_global_average_pool_grad_i16(gradients(channels), dx, pixels, channels, draw(2) ? 3.0f : 1e-9f);
   release();
 }
 
@@ -145,6 +160,7 @@ int main(void) {
   for (uint32_t i = 0; i < LAYERS; i++) {
     convolution(i & 1);
     head();
+    elementwise_i16();
   }
   printf("%d layers\n", LAYERS);
   return 0;

@@ -1,0 +1,99 @@
+/* tb_conv2d_tiles.c: the inner loops of tb_conv2d_dsp.c; in assembly so that no register is spilled between tiles. */
+#include "tb_conv2d_tiles.h"
+
+#if TB_DSP
+void tb_conv2d_tile(tb_conv2d_tiles_t *tiles, int masked, uint32_t channels, uint32_t pixels) {
+  int32_t acc[8];
+  for (uint32_t i = 0; i < 8; i++) acc[i] = tiles->bias[i >> 2];
+  tb_gemm_tile(tiles->rows, tiles->columns, tiles->pairs, acc);
+  tiles->columns += tiles->pairs * TB_TILE_COLUMNS;
+  uint32_t bits = masked ? *tiles->columns : 0;
+  for (uint32_t p = 0; p < 4; p++) {
+    for (uint32_t c = 0; c < 2; c++) {
+      const int32_t scaled = (int32_t)((uint32_t)acc[c * 4 + p] << tiles->shift);
+      const int32_t value = tb_smmlar(scaled, tiles->multiplier[c], tiles->zero), kept = tb_ssat8(value);
+      bits = bits >> 1 | (uint32_t)(value != kept) << 31;
+      if (p < pixels && c < channels) tiles->y[c] = (int8_t)kept;
+    }
+    if (p < pixels) tiles->y += tiles->step;
+  }
+  if (!masked) return;
+  *tiles->columns = bits;
+  tiles->columns += TB_TILE_MASK_WORDS;
+}
+
+#if TB_DSP_ASM
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* the assembly finds it in r0 */
+/* Stack: step 0, multiplier 4, zero 12, y 16, bias 20, rows 28, entry 32, rows_end 36, columns_end 40, columns 44, tiles 48.
+ * At label 3 a tile begins, r1 at its columns; its sums start at the bias. */
+#define BEGIN                                                                \
+  "push {r0, r4-r11, lr}\n"                                                  \
+  "ldm r0, {r1-r12}\n"                                                       \
+  "push {r1-r12}\n"                                                          \
+  "mov r1, r12\n"                                                            \
+  "sub r9, #1\n" TB_ASM_ENTRY("r4", "r9", "r5")                              \
+  "str r4, [sp, #32]\n"                                                      \
+  "3: ldr r0, [sp, #28]\n"                                                   \
+  "ldrd r9, lr, [sp, #20]\n" TB_ASM_FIRST_PAIR                               \
+  "ldr pc, [sp, #32]\n" TB_ASM_PAIRS("36")                                   \
+  "ldm sp, {r0, r2-r5}\n" /* step, multipliers, zero, y */
+#define END                                                                  \
+  "str r5, [sp, #16]\n"                                                      \
+  "ldr r2, [sp, #40]\n"                                                      \
+  "cmp r1, r2\n"                                                             \
+  "bne 3b\n"                                                                 \
+  "ldr r2, [sp, #48]\n"                                                      \
+  "str r5, [r2, #16]\n"                                                      \
+  "str r1, [r2, #44]\n"                                                      \
+  "add sp, #48\n"                                                            \
+  "pop {r0, r4-r11, pc}\n"
+
+/* Requantize, saturate and store sums a and b, the two channels of a pixel. */
+#define STORE(a, b)                                                          \
+  "smmlar " a ", " a ", r2, r4\n smmlar " b ", " b ", r3, r4\n"              \
+  "ssat " a ", #8, " a "\n ssat " b ", #8, " b "\n"                          \
+  "strb " a ", [r5]\n strb " b ", [r5, #1]\n"                                \
+  "add r5, r0\n"
+
+__attribute__((naked, noinline)) static void whole_tiles(tb_conv2d_tiles_t *tiles) {
+  __asm volatile(BEGIN STORE("r6", "r10") STORE("r7", "r11") STORE("r8", "r12") STORE("r9", "lr") END);
+}
+
+/* The same with the mask in r0: values are 128 too large, so that the clamped ones are those that are, unsigned, 256 or
+ * more: CMP leaves that in the carry, RRX shifts it in. EOR takes the 128 off both outputs. */
+#define MASK_AND_STORE(a, b)                                                 \
+  "smmlar " a ", " a ", r2, r4\n smmlar " b ", " b ", r3, r4\n"              \
+  "cmp " a ", #256\n rrx r0, r0\n usat " a ", #8, " a "\n"                   \
+  "cmp " b ", #256\n rrx r0, r0\n usat " b ", #8, " b "\n"                   \
+  "orr " a ", " a ", " b ", lsl #8\n eor " a ", " a ", #0x80808080\n"        \
+  "strh " a ", [r5]\n"
+
+__attribute__((naked, noinline)) static void whole_masked_tiles(tb_conv2d_tiles_t *tiles) {
+  __asm volatile(BEGIN
+                 "ldr r0, [r1]\n" MASK_AND_STORE("r6", "r10")
+                 "ldr r10, [sp]\n add r5, r10\n" MASK_AND_STORE("r7", "r11")
+                 "add r5, r10\n" MASK_AND_STORE("r8", "r12")
+                 "add r5, r10\n" MASK_AND_STORE("r9", "lr")
+                 "add r5, r10\n"
+                 "str r0, [r1], #8\n" END);
+}
+
+_Static_assert(offsetof(tb_conv2d_tiles_t, shift) == 48, "the assembly knows where each member lies");
+#endif
+
+void tb_conv2d_tiles(tb_conv2d_tiles_t *tiles, int masked) {
+#if TB_DSP_ASM
+  if (tiles->shift == 0) {
+    if (tiles->columns == tiles->columns_end) return;
+    if (masked) {
+      tiles->zero += 128;
+      whole_masked_tiles(tiles);
+      tiles->zero -= 128;
+    } else {
+      whole_tiles(tiles);
+    }
+  }
+#endif
+  while (tiles->columns != tiles->columns_end) tb_conv2d_tile(tiles, masked, TB_TILE_ROWS, TB_TILE_COLUMNS);
+}
+#endif
