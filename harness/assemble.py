@@ -135,9 +135,16 @@ class Subject:
 
 
 def make_document(
-    subject: Subject, measured: Measurement, provenance: Provenance, inputs_digest: str
+    subject: Subject,
+    measured: Measurement,
+    provenance: Provenance,
+    inputs_digest: str,
+    fewest_ticks: int = MINIMUM_SAMPLES,
 ) -> RunDocument:
-    """The run document of a cell that was measured; raises MeasurementError where it contradicts the plan."""
+    """The run document of a cell that was measured; raises MeasurementError where it contradicts the plan.
+
+    A series of fewer ticks than `fewest_ticks` is left out.
+    """
     target, firmware = subject.target, subject.firmware
     if firmware is None:
         raise MeasurementError(f"{subject.method.name} was measured on {target.name} without a firmware")
@@ -161,8 +168,8 @@ def make_document(
         sram=None
         if measured.touched is None
         else make_sram(firmware, subject.trainer, target, measured.touched),
-        step_ticks=_series(measured.step_ticks, target),
-        predict_ticks=_series(measured.predict_ticks, target),
+        step_ticks=_series(measured.step_ticks, target, fewest_ticks),
+        predict_ticks=_series(measured.predict_ticks, target, fewest_ticks),
         operator_ticks=measured.operator_ticks,
         digests=measured.digests,
         accuracy=measured.accuracy,
@@ -215,6 +222,6 @@ def _references(subject: Subject) -> tuple[ReferenceFigure, ...]:
     return tuple(ReferenceFigure(**asdict(figure)) for figure in found)
 
 
-def _series(ticks: tuple[int, ...], target: Target) -> TickSeries | None:
+def _series(ticks: tuple[int, ...], target: Target, fewest: int) -> TickSeries | None:
     """A cell that runs fewer steps than a latency takes is there for its digest alone."""
-    return tick_series(ticks, target) if len(ticks) >= MINIMUM_SAMPLES else None
+    return tick_series(ticks, target, fewest) if len(ticks) >= fewest else None

@@ -15,6 +15,7 @@ import typer
 from harness.commands.accuracy import accuracy
 from harness.commands.compile import compile_command
 from harness.commands.figures import figures
+from harness.commands.profile import profile
 from harness.commands.report import report
 from harness.commands.run import run
 from harness.commands.targets import targets
@@ -33,6 +34,7 @@ app.command("compile")(compile_command)
 app.command("report")(report)
 app.command("figures")(figures)
 app.command("accuracy")(accuracy)
+app.command("profile")(profile)
 
 
 class Ended(BaseException):

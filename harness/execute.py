@@ -21,6 +21,7 @@ from harness.devices.factory import open_device
 from harness.errors import BuildError, HarnessError, MeasurementError
 from harness.measure import sram
 from harness.measure.accuracy import plan_training, train_steps
+from harness.measure.latency import MINIMUM_SAMPLES
 from harness.measure.profile import PROFILE_DEFINES, PROFILE_SYMBOL, operator_ticks, read_marks
 from harness.measure.sram import Area, Span
 from harness.prepare import Trainer, compile_method
@@ -123,15 +124,24 @@ class CellJob:
     task: Task
     step_seconds: float
     inputs_digest: str
+    fewest_ticks: int = MINIMUM_SAMPLES
+    """A shorter series of ticks is not reported."""
 
 
 def run_cell(job: CellJob, report: Report) -> RunDocument:
-    """Open the device, load, measure, and make the run document. Raises HarnessError's kinds."""
+    """Measure the cell on its dataset. Raises HarnessError's kinds."""
+    samples = load_samples(job.inputs.dataset, job.inputs.image_size, job.split)
+    return run_on_samples(job, samples, report)
+
+
+def run_on_samples(job: CellJob, samples: Samples, report: Report) -> RunDocument:
+    """Open the device, load, measure, and make the run document. Raises HarnessError's kinds.
+
+    Class names are the job's: a classifier may have more outputs than the samples have classes.
+    """
     started, clock = datetime.now(UTC), time.monotonic()
     target = load_target(job.target)
-    samples = replace(
-        load_samples(job.inputs.dataset, job.inputs.image_size, job.split), class_names=job.inputs.class_names
-    )
+    samples = replace(samples, class_names=job.inputs.class_names)
     paint = plan_paint(job.firmware, target) if job.task.measure_sram else None
     with open_device(target, Deadline.after(LOAD_SECONDS)) as device:
         device.load(job.firmware.elf, Deadline.after(LOAD_SECONDS))
@@ -146,7 +156,7 @@ def run_cell(job: CellJob, report: Report) -> RunDocument:
         job.inputs, started, time.monotonic() - clock, versions, job.firmware, job.trainer.plan_digest
     )
     subject = Subject(job.inputs, target, job.method, job.task.seed, job.trainer, job.firmware)
-    return make_document(subject, measured, provenance, job.inputs_digest)
+    return make_document(subject, measured, provenance, job.inputs_digest, job.fewest_ticks)
 
 
 @functools.cache

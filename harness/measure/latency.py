@@ -1,4 +1,7 @@
-"""Ticks around one training step and one prediction: raw values, at least thirty of each."""
+"""Ticks around one training step and one prediction: raw values, at least thirty of each.
+
+A profile takes fewer: it shows where ticks go, and says from how many steps.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from harness.targets import Target, TickUnit
 MINIMUM_SAMPLES = 30
 
 
-def tick_series(values: Sequence[int], target: Target) -> TickSeries:
+def tick_series(values: Sequence[int], target: Target, fewest: int = MINIMUM_SAMPLES) -> TickSeries:
     """The series of `values` (raw ticks, in order), in the target's unit, labelled by where it was read."""
-    if len(values) < MINIMUM_SAMPLES:
+    if len(values) < fewest:
         raise MeasurementError(
-            f"a latency needs at least {MINIMUM_SAMPLES} samples, {len(values)} were taken on {target.name}"
+            f"a latency needs at least {fewest} samples, {len(values)} were taken on {target.name}"
         )
     if min(values) <= 0:
         raise MeasurementError(

@@ -6,6 +6,7 @@
 | sram_lacking | bytes | what the highest peak is over budget, 0 when it fits; no row without a budget |
 | flash | bytes | ELF text + rodata + data initializers; min and max over seeds |
 | step_ticks, predict_ticks | the target's | median, min and max of the raw ticks of all seeds |
+| forward_per_mac, backward_per_mac | ticks/MAC | of the profiled seeds (`harness.results.costs`); min, max |
 | accuracy_before, accuracy_after | fraction | mean and 95 % interval over seeds and test images |
 | extra_memory | bytes | the paper's analytic rule |
 | plan_peak, plan_bound, plan_gap | bytes | planned arena, its lower bound, the difference |
@@ -25,12 +26,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from statistics import median
 from typing import NamedTuple
 
 import pandas as pd
 
 from harness.errors import ResultsError
 from harness.results.comparison import Cell, Comparison, accuracies, compare
+from harness.results.costs import step_costs
 from harness.results.document import RunDocument, TickSeries
 from harness.results.statistics import Interval, median_and_range
 
@@ -122,9 +125,10 @@ def _cell_figures(comparison: Comparison, cell: Cell) -> Iterator[Figure]:
         yield row("flash", "measured", "bytes", flash)
     for name in ("step_ticks", "predict_ticks"):
         if (ticks := pooled_ticks(cell, name)) is not None:
-            median, low, high = median_and_range(ticks.values)
-            value = int(median) if median.is_integer() else median
+            middle, low, high = median_and_range(ticks.values)
+            value = int(middle) if middle.is_integer() else middle
             yield row(name, ticks.kind, ticks.unit, (low, high), value)
+    yield from _per_mac_figures(cell)
     if (tested := accuracies(cell)) is not None:
         yield spread("accuracy_before", "fraction", tested[0])
         yield spread("accuracy_after", "fraction", tested[1])
@@ -138,6 +142,21 @@ def _cell_figures(comparison: Comparison, cell: Cell) -> Iterator[Figure]:
         steps, state = digest
         unit = f"sha256 after {steps} steps"
         yield Figure(cell.method, cell.target, "state_digest", "measured", unit, state, None, None)
+
+
+def _per_mac_figures(cell: Cell) -> Iterator[Figure]:
+    """Ticks a multiply-accumulate, where a seed of the cell was profiled."""
+    ticks = pooled_ticks(cell, "step_ticks")
+    steps = [costs for run in cell.done if (costs := step_costs(run)) is not None]
+    if ticks is None:
+        return
+    for name, per_mac in (
+        ("forward_per_mac", [step.forward.per_mac for step in steps]),
+        ("backward_per_mac", [step.backward.per_mac for step in steps]),
+    ):
+        if values := [value for value in per_mac if value is not None]:
+            spread = (median(values), min(values), max(values))
+            yield Figure(cell.method, cell.target, name, ticks.kind, f"{ticks.unit}/MAC", *spread)
 
 
 def _highest_common_steps(runs: Sequence[RunDocument]) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.results.comparison import Comparison
 from harness.results.document import MemoryPlan, PlannedBuffer
+from harness.results.peak import live_buffers, peak_operator
 from reports.charts.chart import NO_COLOR, Chart, Choice, Figure, TextTable, label, layout
 from reports.numbers import count, plural
 
@@ -30,11 +31,6 @@ def memory_map_chart(comparison: Comparison, first: str) -> Chart:
     return Chart("memory-map", "Method", tuple(choices), "No run has a memory plan.", 460, start)
 
 
-def peak_operator(plan: MemoryPlan) -> int:
-    """Index of the first operator at which most arena bytes are live."""
-    return max(range(len(plan.operators)), key=lambda index: (plan.operators[index].live_bytes, -index))
-
-
 def _plans(comparison: Comparison, method: str) -> dict[MemoryPlan, list[str]]:
     plans: dict[MemoryPlan, list[str]] = {}
     for target in comparison.targets:
@@ -55,12 +51,12 @@ def _choice(title: str, plan: MemoryPlan) -> Choice:
         f"{len(plan.operators)}, {operator.name} ({operator.phase}), with "
         f"{count(operator.live_bytes)} bytes live."
     )
-    live = sorted((b for b in plan.buffers if b.first <= peak < b.last), key=lambda buffer: -buffer.size)
     table = TextTable(
         f"{title}: buffers live at the peak",
         ("Buffer", "What", "Bytes", "Offset", "Operators"),
         tuple(
-            (b.name, WHAT[b.what], count(b.size), count(b.offset), f"{b.first + 1} to {b.last}") for b in live
+            (b.name, WHAT[b.what], count(b.size), count(b.offset), f"{b.first + 1} to {b.last}")
+            for b in live_buffers(plan, peak)
         ),
     )
     traces = [_trace(plan, what) for what in WHAT if any(buffer.what == what for buffer in plan.buffers)]

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.results.comparison import compare
+from harness.results.peak import peak_operator
 from reports.charts.chart import Chart, label
 from reports.charts.learning import block_means, held_out_chart, loss_chart
-from reports.charts.memory_map import memory_map_chart, peak_operator
+from reports.charts.memory_map import memory_map_chart
 from reports.charts.operator_ticks import operator_ticks_chart
 from reports.charts.tradeoff import tradeoff_chart
 

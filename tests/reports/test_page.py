@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import ResultsError
 from reports import render, write_report
-from reports.page import content_security_policy
+from reports.html import content_security_policy
 
 HOSTILE = '</script><script>window.pwned = 1</script><img src=//evil.invalid/x onerror="pwned=1">\'{{7*7}}'
 

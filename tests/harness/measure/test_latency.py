@@ -26,6 +26,10 @@ def test_too_few_samples_make_no_figure() -> None:
         tick_series(VALUES[:29], target("host"))
 
 
+def test_a_profile_may_take_fewer() -> None:
+    assert tick_series(VALUES[:1], target("host"), fewest=1).values == VALUES[:1]
+
+
 def test_a_tick_source_that_stands_still_makes_no_figure() -> None:
     with pytest.raises(MeasurementError, match="does not run"):
         tick_series((0, *VALUES), target("host"))

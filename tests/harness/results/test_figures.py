@@ -31,6 +31,7 @@ def test_columns_order_and_completeness(factory: ModuleType) -> None:
     of_cell = table[(table.method == CELL[0]) & (table.target == CELL[1])]
     assert set(of_cell.figure) == {
         *("peak_sram", "static", "state", "arena", "arena_touched", "stack", "agent", "sram_lacking"),
+        *("forward_per_mac", "backward_per_mac"),
         *("flash", "step_ticks", "predict_ticks", "accuracy_before", "accuracy_after", "state_digest"),
         *("extra_memory", "plan_peak", "plan_bound", "plan_gap"),
     }

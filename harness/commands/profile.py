@@ -1,0 +1,70 @@
+"""`trainbench profile BACKBONE --scheme S --target T`: where the ticks and the bytes of a step go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.commands.options import StepTimeoutOption
+
+
+def profile(
+    backbone: Annotated[str, typer.Argument(help="A network: .npz, .pkl, or the name of a shipped one.")],
+    scheme: Annotated[
+        str, typer.Option("--scheme", "-s", help="A scheme's name, such as sparse-49kb, or a .toml file.")
+    ],
+    target: Annotated[str, typer.Option("--target", "-t", help="Where to run; see `trainbench targets`.")],
+    classes: Annotated[int, typer.Option("--classes", min=2, help="Outputs of the new classifier.")] = 2,
+    rounding: Annotated[
+        str, typer.Option("--rounding", help="Of weight updates: nearest, stochastic or extended.")
+    ] = "stochastic",
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps to run.")] = 5,
+    csv: Annotated[bool, typer.Option("--csv", help="Print figures as CSV and nothing else.")] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with charts too.")
+    ] = None,
+    step_timeout: StepTimeoutOption = None,
+) -> None:
+    """Run a few training steps of a scheme on a target, on noise, and print where ticks and SRAM go.
+
+    Ticks per operator come from a build that reads the clock before each; all else from one that does not.
+    """
+    import tempfile
+
+    from harness.backbones import backbone_file
+    from harness.profile.figures import profile_figures
+    from harness.profile.run import ProfileRequest, profile_scheme
+    from harness.profile.tables import print_profile
+    from harness.progress import busy
+    from harness.request import check_roundings, check_targets
+    from harness.session import STEP_SECONDS
+
+    check_roundings((rounding,))
+    check_targets((target,))
+    request = ProfileRequest(
+        backbone=backbone_file(backbone),
+        scheme=scheme,
+        classes=classes,
+        target=target,
+        rounding=rounding,
+        steps=steps,
+        step_seconds=step_timeout or STEP_SECONDS,
+    )
+    with (
+        busy(f"profiling {scheme} on {target}"),
+        tempfile.TemporaryDirectory(prefix="trainbench-profile-") as name,
+    ):
+        run = profile_scheme(request, Path(name), lambda done, total: None)
+    if csv:
+        typer.echo(profile_figures(run).to_csv(index=False), nl=False)
+    else:
+        print_profile(run)
+    if html is not None:
+        from harness.results.store import write_atomically
+        from reports.profile import render_profile
+
+        write_atomically(html, render_profile(run))
+        if not csv:
+            typer.echo(f"page: {html}")

@@ -1,0 +1,1 @@
+"""`trainbench profile`: one scheme on one target, operator by operator."""
