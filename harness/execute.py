@@ -22,7 +22,7 @@ from harness.errors import BuildError, HarnessError, MeasurementError
 from harness.measure import sram
 from harness.measure.accuracy import plan_training, train_steps
 from harness.measure.latency import MINIMUM_SAMPLES
-from harness.measure.profile import PROFILE_DEFINES, PROFILE_SYMBOL, operator_ticks, read_marks
+from harness.measure.profile import PROFILE_DEFINES, PROFILE_SYMBOL, operator_ticks, read_counts
 from harness.measure.sram import Area, Span
 from harness.prepare import Trainer, compile_method
 from harness.provenance import package_versions
@@ -191,8 +191,8 @@ def profile_cell(
         series: list[tuple[OperatorTicks, ...]] = []
         for step in steps:
             train_steps(session, samples.images, samples.labels, [step])
-            marks = read_marks(device.memory, address, len(names))
-            series.append(operator_ticks(names, marks, info.ticks_per_count))
+            counts = read_counts(device.memory, address, len(names))
+            series.append(operator_ticks(names, counts, info.ticks_per_count))
     return tuple(
         OperatorTicks(operator=name, ticks=int(median(run[index].ticks for run in series)))
         for index, name in enumerate(names)
