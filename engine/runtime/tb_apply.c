@@ -52,6 +52,17 @@ void tb_apply_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, uin
   }
 }
 
+void tb_apply_sums_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, const int32_t *sums, uint32_t step,
+                      float power, float rate, uint32_t count) {
+  for (uint32_t i = 0; i < count; i += 4, sums += step) {
+    const float rates[4] = {rate, rate, rate, rate};
+    const uint32_t group = tb_minimum(4, count - i);
+    float gradients[4];
+    for (uint32_t k = 0; k < group; k++) gradients[k] = (float)sums[k] * power;
+    tb_apply_i8(stream, weights, index + i, 1, gradients, rates, group);
+  }
+}
+
 void tb_apply_bias(const tb_stream_t *stream, int32_t *bias, uint32_t channel, float gradient, int32_t limit) {
   const tb_update_t *update = stream->update;
   if (!tb_accumulated(stream->step, update->accumulator, channel, &gradient)) return;

@@ -18,8 +18,19 @@ tb_stream_t tb_open_stream(const tb_update_t *update, const tb_step_t *step);
 void tb_apply_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, uint32_t stride, float *gradients,
                  const float *rates, uint32_t count);
 
+/* The same with gradient sum * power, for neighbouring weights of one rate: sums lie in groups of four, every `step`. */
+void tb_apply_sums_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, const int32_t *sums, uint32_t step,
+                      float power, float rate, uint32_t count);
+
 /* Move one bias, kept within +-limit. */
 void tb_apply_bias(const tb_stream_t *stream, int32_t *bias, uint32_t channel, float gradient, int32_t limit);
+
+/* A sum as a float, rounded once. */
+static inline float tb_float_of(int64_t sum) {
+  float unit = 1.0f;
+  for (; sum < INT32_MIN || sum > INT32_MAX; unit *= 32.0f) sum = (sum >> 5) | ((sum & 31) != 0); /* to odd: no rounding */
+  return (float)(int32_t)sum * unit;
+}
 
 /* Pass one gradient through its accumulator. Returns 0 if the value is not to be updated in this step. */
 TB_INLINE uint32_t tb_accumulated(const tb_step_t *step, float *accumulator, uint32_t index, float *gradient) {
