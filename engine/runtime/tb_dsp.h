@@ -38,6 +38,14 @@ static inline int32_t tb_low(uint32_t pair) { return (int16_t)(uint16_t)pair; }
 static inline int32_t tb_high(uint32_t pair) { return (int16_t)(uint16_t)(pair >> 16); }
 static inline uint32_t tb_pair(int32_t low, int32_t high) { return (uint16_t)low | (uint32_t)(uint16_t)high << 16; }
 
+/* A constant that the compiler has to keep in a register: with an operand to shift, an instruction takes no constant. */
+static inline uint32_t tb_in_register(uint32_t constant) {
+#if TB_ARM_DSP
+  __asm__("" : "+r"(constant));
+#endif
+  return constant;
+}
+
 #if TB_ARM_DSP
 #define TB_DSP_2(name, instruction, type)                                              \
   static inline type name(uint32_t a, uint32_t b) {                                    \
@@ -95,11 +103,35 @@ static inline int32_t tb_smmlar(int32_t a, int32_t b, int32_t add) {
   __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(add));
   return result;
 }
+/* (a * b + 2^31) >> 32 */
+static inline int32_t tb_smmulr(int32_t a, int32_t b) {
+  int32_t result;
+  __asm__("smmulr %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
+  return result;
+}
+/* acc + ((a * b.low) >> 16), and with b.high */
+static inline int32_t tb_smlawb(int32_t a, uint32_t b, int32_t acc) {
+  int32_t result;
+  __asm__("smlawb %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(acc));
+  return result;
+}
+static inline int32_t tb_smlawt(int32_t a, uint32_t b, int32_t acc) {
+  int32_t result;
+  __asm__("smlawt %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(acc));
+  return result;
+}
 static inline int32_t tb_ssat8(int32_t value) {
   int32_t result;
   __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
   return result;
 }
+/* Both halves of a pair kept within `bits` bits, a literal. */
+#define TB_SSAT16(name, bits)                                              \
+  static inline uint32_t name(uint32_t pair) {                             \
+    uint32_t result;                                                       \
+    __asm__("ssat16 %0, #" #bits ", %1" : "=r"(result) : "r"(pair));       \
+    return result;                                                         \
+  }
 #else
 /* Sums wrap as the instructions' do; no caller relies on it. */
 static inline int32_t tb_wrap(int64_t value) { return (int32_t)(uint32_t)(uint64_t)value; }
@@ -126,7 +158,25 @@ static inline int32_t tb_smmlar(int32_t a, int32_t b, int32_t add) {
   const uint64_t sum = (uint64_t)((int64_t)a * b) + ((uint64_t)(uint32_t)add << 32) + 0x80000000u;
   return (int32_t)(uint32_t)(sum >> 32);
 }
-static inline int32_t tb_ssat8(int32_t value) { return value < -128 ? -128 : (value > 127 ? 127 : value); }
+static inline int32_t tb_smmulr(int32_t a, int32_t b) { return tb_smmlar(a, b, 0); }
+static inline int32_t tb_smlawb(int32_t a, uint32_t b, int32_t acc) {
+  return tb_wrap(acc + (((int64_t)a * tb_low(b)) >> 16));
+}
+static inline int32_t tb_smlawt(int32_t a, uint32_t b, int32_t acc) {
+  return tb_wrap(acc + (((int64_t)a * tb_high(b)) >> 16));
+}
+static inline int32_t tb_saturate(int32_t value, int32_t limit) {
+  return value < -limit ? -limit : (value > limit - 1 ? limit - 1 : value);
+}
+static inline int32_t tb_ssat8(int32_t value) { return tb_saturate(value, 128); }
+#define TB_SSAT16(name, bits)                                                                      \
+  static inline uint32_t name(uint32_t pair) {                                                     \
+    return tb_pair(tb_saturate(tb_low(pair), 1 << (bits - 1)), tb_saturate(tb_high(pair), 1 << (bits - 1))); \
+  }
 #endif
+TB_SSAT16(tb_ssat16_11, 11)
+TB_SSAT16(tb_ssat16_12, 12)
+TB_SSAT16(tb_ssat16_13, 13)
+TB_SSAT16(tb_ssat16_14, 14)
 
 #endif

@@ -1,19 +1,6 @@
 /* tb_elementwise.c: operators that treat every element alike, forward and backward. */
 #include "tb_internal.h"
 
-void tb_add_i8(const tb_add_t *add, const int8_t *a, const int8_t *b, int8_t *y, uint8_t *mask, uint32_t count) {
-  const int32_t multiplier_a = add->multiplier_a, multiplier_b = add->multiplier_b, offset = add->offset;
-  const uint32_t shift = add->shift;
-  for (uint32_t i = 0; i < count; i += 8) {
-    const uint32_t end = tb_minimum(count - i, 8);
-    uint32_t bits = 0;
-    for (uint32_t l = 0; l < end; l++) {
-      bits |= tb_store_i8((a[i + l] * multiplier_a + b[i + l] * multiplier_b + offset) >> shift, y + i + l) << l;
-    }
-    if (mask != NULL) mask[i >> 3] = (uint8_t)bits;
-  }
-}
-
 void tb_add_grad_f32(const float *gradient, const uint8_t *mask, float factor_a, float factor_b, float *ga, float *gb,
                      uint32_t count) {
   for (uint32_t i = 0; i < count; i++) {

@@ -10,6 +10,7 @@
 #include "tb_internal.h"
 
 #define TB_GRADIENT_BITS 15
+#define TB_ALIGNMENT 14u /* bits by which a sum of two gradients may shift the larger one up */
 #define TB_ZERO_EXPONENT (-4096) /* of a tensor whose values are all 0: below any other */
 
 /* value / 2^shift; where bits are lost, the last one kept is set. */

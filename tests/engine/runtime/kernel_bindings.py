@@ -200,14 +200,26 @@ class Kernels:
         b.check()
         return result, after
 
-    def add(self, a: np.ndarray, c: np.ndarray, p: AddParameters) -> tuple[np.ndarray, np.ndarray]:
+    def add(
+        self,
+        a: np.ndarray,
+        c: np.ndarray,
+        p: AddParameters,
+        *,
+        masked: bool = True,
+        where: str = "separate",
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """`where`: "separate", "a" or "b": what y is. Mask None unless `masked`."""
         b = Buffers()
-        y, result = b.fresh(a.shape, np.int8)
+        first, over_a = b.write(a)
+        second, over_b = b.write(c)
+        fresh, apart = b.fresh(a.shape, np.int8)
+        y, result = {"separate": (fresh, apart), "a": (first, over_a), "b": (second, over_b)}[where]
         mask, bits = b.fresh((a.size + 7) // 8, np.uint8)
         structure = CAdd(p.multiplier_a, p.multiplier_b, p.offset, p.shift)
-        self._call("tb_add_i8", ctypes.byref(structure), b.read(a), b.read(c), y, mask, a.size)
+        self._call("tb_add_i8", ctypes.byref(structure), first, second, y, mask if masked else None, a.size)
         b.check()
-        return result, self._unpack(bits, a.shape)
+        return result, self._unpack(bits, a.shape) if masked else None
 
     def add_grad(
         self, gradient: np.ndarray, mask: np.ndarray, factor_a: float, factor_b: float, where: str
@@ -238,6 +250,42 @@ class Kernels:
         self._call("tb_accumulate_f32", first, b.read(c), first if in_place else y, a.size)
         b.check()
         return result
+
+    def masked_scale_i16(self, gradient: np.ndarray, mask: np.ndarray, multiplier: np.ndarray) -> np.ndarray:
+        b = Buffers()
+        g, result = b.write(gradient)
+        pixels, channels = gradient.shape[0] * gradient.shape[1], gradient.shape[2]
+        self._call("tb_masked_scale_i16", g, b.read(pack_mask(mask)), b.read(multiplier), pixels, channels)
+        b.check()
+        return result
+
+    def add_grad_i16(
+        self, gradient: np.ndarray, mask: np.ndarray, multiplier: int, *, in_place: bool
+    ) -> np.ndarray:
+        b = Buffers()
+        g, result = b.write(gradient)
+        dx = g
+        if not in_place:
+            dx, result = b.fresh(gradient.shape, np.int16)
+        self._call(
+            "tb_add_grad_i16", g, b.read(pack_mask(mask)), ctypes.c_int32(multiplier), dx, gradient.size
+        )
+        b.check()
+        return result
+
+    def accumulate_i16(
+        self, a: np.ndarray, exponent_a: int, c: np.ndarray, exponent_c: int, where: str
+    ) -> tuple[np.ndarray, int]:
+        """`where`: "separate", "a" or "b": what the sum is written to."""
+        b = Buffers()
+        first, over_a = b.write(a)
+        second, over_b = b.write(c)
+        fresh, apart = b.fresh(a.shape, np.int16)
+        y, result = {"separate": (fresh, apart), "a": (first, over_a), "b": (second, over_b)}[where]
+        exponents = ctypes.c_int32(exponent_a), ctypes.c_int32(exponent_c)
+        exponent = self._call("tb_accumulate_i16", first, exponents[0], second, exponents[1], y, a.size)
+        b.check()
+        return result, exponent
 
     def masked_scale(self, gradient: np.ndarray, mask: np.ndarray, scale: np.ndarray) -> np.ndarray:
         b = Buffers()
@@ -274,6 +322,22 @@ class Kernels:
         )
         b.check()
         return result
+
+    def global_average_pool_grad_i16(
+        self, df: np.ndarray, height: int, width: int, factor: float
+    ) -> tuple[np.ndarray, int]:
+        b = Buffers()
+        dx, result = b.fresh((height, width, df.size), np.int16)
+        exponent = self._call(
+            "tb_global_average_pool_grad_i16",
+            b.read(df),
+            dx,
+            height * width,
+            df.size,
+            ctypes.c_float(factor),
+        )
+        b.check()
+        return result, exponent
 
     def dequantize(self, x: np.ndarray, zero: int, scale: float) -> np.ndarray:
         b = Buffers()

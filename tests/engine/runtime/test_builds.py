@@ -10,7 +10,7 @@ from kernel_bindings import FLAGS, SOURCES, Kernels, build_library, run_tool
 from kernel_cases import float32s, int8s, same_bits
 from kernel_data import Quantization, Step, Update, split_weights
 
-from engine.operators import reference
+from engine.operators import integer_gradients, reference
 from engine.operators.reference import ConvGeometry, Rounding
 
 UNDEFINED = ["-fsanitize=undefined,float-cast-overflow", "-fno-sanitize-recover=all"]
@@ -127,6 +127,20 @@ def check_the_rest(kernels: Kernels, rng: np.random.Generator) -> None:
         trained[:2], reference.fully_connected_update(weights, bias, dz, features, 0.1), strict=True
     ):
         same_bits(actual, wanted)
+    wide = rng.integers(-(2**15), 2**15, a.shape).astype(np.int16)
+    factors = rng.integers(0, 2**31, 9).astype(np.int32)
+    masked = kernels.masked_scale_i16(wide, mask, factors)
+    same_bits(masked, integer_gradients.masked_scale(wide, mask, factors))
+    scaled = kernels.add_grad_i16(wide, mask, 2**31 - 1, in_place=False)
+    same_bits(scaled, integer_gradients.add_grad(wide, mask, 2**31 - 1))
+    total, exponent = kernels.accumulate_i16(masked, -9, scaled, -30, "a")
+    wanted, wanted_exponent = integer_gradients.accumulate(masked, -9, scaled, -30)
+    same_bits(total, wanted)
+    assert exponent == wanted_exponent
+    spread, exponent = kernels.global_average_pool_grad_i16(df, 5, 5, 0.3)
+    wanted, wanted_exponent = integer_gradients.global_average_pool_grad(df, 5, 5, np.float32(0.3))
+    same_bits(spread, wanted)
+    assert exponent == wanted_exponent
     x = -(10.0 ** rng.uniform(-6, 2, 300)).astype(np.float32)
     same_bits(kernels.exp(x), reference.exp(x))
     same_bits(kernels.log(1 - x), reference.log(1 - x))

@@ -1,4 +1,4 @@
-"""tb_elementwise.c and tb_pool.c against their NumPy twins, bit for bit."""
+"""tb_add.c, tb_elementwise.c and tb_pool.c against their NumPy twins, bit for bit."""
 
 import numpy as np
 import pytest
@@ -16,9 +16,15 @@ ZEROS = st.integers(-128, 127)
 SCALES = st.floats(1e-3, 10.0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
-    shape=SHAPES, seed=SEEDS, extreme=st.booleans(), scales=st.tuples(SCALES, SCALES, SCALES), data=st.data()
+    shape=SHAPES,
+    seed=SEEDS,
+    extreme=st.booleans(),
+    scales=st.tuples(SCALES, SCALES, SCALES),
+    masked=st.booleans(),
+    where=st.sampled_from(["separate", "a", "b"]),
+    data=st.data(),
 )
 def test_add(
     kernels: Kernels,
@@ -26,20 +32,49 @@ def test_add(
     seed: int,
     extreme: bool,
     scales: tuple[float, float, float],
+    masked: bool,
+    where: str,
     data: st.DataObject,
 ) -> None:
     zero_a, zero_b, zero_y = (data.draw(ZEROS) for _ in range(3))
     rng = np.random.default_rng(seed)
     a, b = int8s(rng, shape, extreme), int8s(rng, shape, extreme)
     p = reference.add_parameters(scales[0], zero_a, scales[1], zero_b, scales[2], zero_y)
-    y, mask = kernels.add(a, b, p)
+    y, mask = kernels.add(a, b, p, masked=masked, where=where)
     expected, expected_mask = reference.add(a, b, p)
     same_bits(y, expected)
-    same_bits(mask, expected_mask)
+    if masked:
+        same_bits(mask, expected_mask)
     real_a, real_b = (a.astype(float) - zero_a) * scales[0], (b.astype(float) - zero_b) * scales[1]
     real = np.clip((real_a + real_b) / scales[2] + zero_y, -128, 127)
     # The constants are rounded to 2^-shift: an error of at most a half for each of a, b and the offset.
     assert (np.abs(y - real) <= 0.5 + 128.5 * 2.0**-p.shift + 1e-9).all()
+
+
+# One shift each; the third has a multiplier that times 256 is no int32.
+@pytest.mark.parametrize(
+    ("scales", "zeros", "shift"),
+    [
+        ((0.02, 0.03, 0.04), (-128, 5, 17), 22),
+        ((0.1, 0.09, 0.08), (-128, 5, 17), 22),
+        ((0.12, 0.001, 0.05), (-3, 5, 1), 22),
+        ((0.12, 0.001, 0.05), (-128, 5, 17), 21),
+        ((0.2, 0.1, 0.03), (-3, 5, 1), 20),
+        ((0.2, 0.1, 0.03), (-128, 5, 17), 19),
+        ((0.9, 0.1, 0.03), (-3, 5, 1), 18),
+    ],
+)
+def test_add_of_all_pairs(
+    kernels: Kernels, scales: tuple[float, float, float], zeros: tuple[int, int, int], shift: int
+) -> None:
+    a, b = (side.astype(np.int8) for side in np.meshgrid(np.arange(-128, 128), np.arange(-128, 128)))
+    p = reference.add_parameters(scales[0], zeros[0], scales[1], zeros[1], scales[2], zeros[2])
+    assert p.shift == shift
+    y, mask = kernels.add(a, b, p)
+    expected, expected_mask = reference.add(a, b, p)
+    same_bits(y, expected)
+    same_bits(mask, expected_mask)
+    assert 0 < expected_mask.mean() < 1
 
 
 def test_add_refuses_scales_that_no_shift_fits() -> None:
@@ -123,3 +158,12 @@ def test_global_average_pool(
         kernels.global_average_pool_grad(df, height, width, float(factor)),
         reference.global_average_pool_grad(df, height, width, factor),
     )
+
+
+@pytest.mark.parametrize("value", [-128, 127])
+def test_global_average_pool_of_many_equal_pixels(kernels: Kernels, value: int) -> None:
+    x = np.full((32, 33, 17), value, np.int8)
+    multipliers, shift = reference.multiplier_and_shift(1 / (32 * 33))
+    y = kernels.global_average_pool(x, 3, int(multipliers[0]), shift, 3)
+    same_bits(y, reference.global_average_pool(x, 3, int(multipliers[0]), shift, 3))
+    assert (y == value).all()

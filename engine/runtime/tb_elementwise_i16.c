@@ -1,0 +1,114 @@
+/* tb_elementwise_i16.c: operators that treat every element of an int16 gradient alike. */
+#include "tb_dsp.h"
+#include "tb_shared_exponent.h"
+
+TB_INLINE int16_t masked_product(int16_t gradient, uint32_t bits, uint32_t bit, int32_t multiplier) {
+  const int32_t kept = -(int32_t)((bits >> bit) & 1u);
+  return (int16_t)(tb_smmulr(gradient, multiplier) & kept);
+}
+
+void tb_masked_scale_i16(int16_t *gradient, const uint8_t *mask, const int32_t *multiplier, uint32_t pixels,
+                         uint32_t channels) {
+  if (channels % 8 == 0) { /* a pixel starts at a byte of the mask */
+    for (uint32_t p = 0; p < pixels; p++) {
+      const int32_t *const end = multiplier + channels;
+      for (const int32_t *m = multiplier; m != end; m += 8, gradient += 8) {
+        const uint32_t bits = *mask++;
+        TB_UNROLL_BLOCK
+        for (uint32_t l = 0; l < 8; l++) gradient[l] = masked_product(gradient[l], bits, l, m[l]);
+      }
+    }
+    return;
+  }
+  uint32_t i = 0;
+  for (uint32_t p = 0; p < pixels; p++) {
+    for (uint32_t c = 0; c < channels; c++, i++) {
+      gradient[i] = masked_product(gradient[i], mask[i >> 3], i & 7u, multiplier[c]);
+    }
+  }
+}
+
+void tb_add_grad_i16(const int16_t *gradient, const uint8_t *mask, int32_t multiplier, int16_t *dx, uint32_t count) {
+  const int16_t *const end = gradient + (count & ~7u);
+  for (; gradient != end; gradient += 8, dx += 8) {
+    const uint32_t bits = *mask++;
+    TB_UNROLL_BLOCK
+    for (uint32_t l = 0; l < 8; l++) dx[l] = masked_product(gradient[l], bits, l, multiplier);
+  }
+  for (uint32_t l = 0; l < (count & 7u); l++) dx[l] = masked_product(gradient[l], *mask, l, multiplier);
+}
+
+/* The operand of higher exponent is shifted up, the other one down. */
+typedef struct {
+  const int16_t *high, *low;
+  int32_t scale; /* 2^bits up */
+  uint32_t down;
+} operands_t;
+
+static operands_t align(const int16_t *a, int32_t exponent_a, const int16_t *b, int32_t exponent_b,
+                        int32_t *exponent) {
+  const uint32_t a_is_high = exponent_a >= exponent_b;
+  const uint32_t distance = (uint32_t)(a_is_high ? exponent_a - exponent_b : exponent_b - exponent_a);
+  const uint32_t up = tb_minimum(distance, TB_ALIGNMENT);
+  const operands_t operands = {a_is_high ? a : b, a_is_high ? b : a, 1 << up, tb_minimum(distance - up, 16)};
+  *exponent = (a_is_high ? exponent_a : exponent_b) - (int32_t)up;
+  return operands;
+}
+
+TB_INLINE int32_t sum_of(const operands_t *operands, uint32_t down, uint32_t i) {
+  const int32_t low = operands->low[i];
+  return operands->high[i] * operands->scale + (down == 0 ? low : tb_round_to_odd(low, down));
+}
+
+/* Shift what is stored so far as sums of these magnitudes need it; returns the new shift. */
+TB_NOINLINE uint32_t make_room(int16_t *y, uint32_t count, uint32_t magnitudes, uint32_t shift) {
+  const uint32_t larger = tb_shift_for(magnitudes);
+  tb_shift_stored(y, count, larger - shift);
+  return larger;
+}
+
+/* tb_round_to_odd without a condition, of which GCC makes worse; below = 2^shift - 1. */
+TB_INLINE uint32_t rounded(int32_t value, uint32_t shift, uint32_t below) {
+  const uint32_t lost = (uint32_t)value & below;
+  return (uint32_t)((int32_t)((lost + below) | (uint32_t)value) >> shift);
+}
+
+/* `down` is a constant 0 in the usual case. Stores words, or GCC would build vectors of two int16 bit by bit. */
+TB_INLINE uint32_t accumulate(const operands_t *operands, uint32_t down, int16_t *y, uint32_t count,
+                              uint32_t *magnitudes) {
+  uint32_t shift = 0, below = 0, seen = 0, i = 0;
+  for (; i + 4 <= count; i += 4) {
+    int32_t sums[4];
+    TB_UNROLL_BLOCK
+    for (uint32_t l = 0; l < 4; l++) {
+      sums[l] = sum_of(operands, down, i + l);
+      seen |= tb_magnitude(sums[l]);
+    }
+    if (seen >> (TB_GRADIENT_BITS + 1) >> shift != 0) {
+      shift = make_room(y, i, seen, shift);
+      below = (1u << shift) - 1;
+    }
+    TB_UNROLL_BLOCK
+    for (uint32_t l = 0; l < 4; l += 2) {
+      tb_store32(y + i + l, tb_pack_low(rounded(sums[l], shift, below), rounded(sums[l + 1], shift, below)));
+    }
+  }
+  for (; i < count; i++) {
+    const int32_t sum = sum_of(operands, down, i);
+    seen |= tb_magnitude(sum);
+    if (seen >> (TB_GRADIENT_BITS + 1) >> shift != 0) shift = make_room(y, i, seen, shift);
+    y[i] = tb_round_to_odd(sum, shift);
+  }
+  *magnitudes = seen;
+  return shift;
+}
+
+int32_t tb_accumulate_i16(const int16_t *a, int32_t exponent_a, const int16_t *b, int32_t exponent_b, int16_t *y,
+                          uint32_t count) {
+  int32_t exponent;
+  uint32_t magnitudes;
+  const operands_t operands = align(a, exponent_a, b, exponent_b, &exponent);
+  const uint32_t shift = operands.down == 0 ? accumulate(&operands, 0, y, count, &magnitudes)
+                                            : accumulate(&operands, operands.down, y, count, &magnitudes);
+  return tb_exponent(exponent, magnitudes, shift);
+}
