@@ -231,3 +231,13 @@ def shared_backbone(name: str) -> Backbone:
     if not path.exists():
         pytest.skip(f"{path} is not here")
     return load_backbone(path)
+
+
+def photographs(count: int) -> list[NDArray[np.int8]]:
+    """Of 128 × 128 pixels, as the published networks take them."""
+    path = SHARED_DATA / "coco_mix_128.npz"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    with np.load(path) as archive:
+        pixels = archive["x"][:count]
+    return [(photograph.astype(np.int16) - 128).astype(np.int8) for photograph in pixels]

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from small_networks import (
     CLASSES,
-    SHARED_DATA,
     image,
+    photographs,
     schemes,
     shared_backbone,
     small_backbone,
@@ -180,7 +180,7 @@ def test_a_second_reset_starts_again(
 @pytest.mark.parametrize("network", ["mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3"])
 def test_published_networks(kernel_objects: KernelObjects, tmp_path: Path, network: str) -> None:
     backbone = shared_backbone(network)
-    assert_network(backbone, _photographs(3), kernel_objects, tmp_path)
+    assert_network(backbone, photographs(3), kernel_objects, tmp_path)
 
 
 def test_the_embedded_network(kernel_objects: KernelObjects, tmp_path: Path) -> None:
@@ -198,9 +198,3 @@ def assert_network(
     scheme = load_scheme("sparse-49kb", backbone, LIBRARY)
     compiled, c = built(backbone, scheme, objects, folder, COMMANDS["gcc -O2"], classes=10)
     assert len(unmoved(compiled, c, images)) < len(c.state()) / 2
-
-
-def _photographs(count: int) -> list[NDArray[np.int8]]:
-    with np.load(SHARED_DATA / "coco_mix_128.npz") as archive:
-        pixels = archive["x"][:count]
-    return [(photograph.astype(np.int16) - 128).astype(np.int8) for photograph in pixels]
