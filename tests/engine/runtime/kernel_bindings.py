@@ -105,6 +105,39 @@ class Kernels:
         b.check()
         return result, self._unpack(bits, shape) if masked else None
 
+    def depthwise_rows(
+        self,
+        x: np.ndarray,
+        weights: Weights,
+        bias: np.ndarray,
+        g: ConvGeometry,
+        q: Quantization,
+        *,
+        pad_top: int,
+        in_place: bool = False,
+        masked: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """tb_depthwise_conv2d_i8 of some rows of an image: `g` counts those. In place: y is x."""
+        b = Buffers()
+        shape = (g.out_height, g.out_width, g.out_channels)
+        count = int(np.prod(shape))
+        if in_place:
+            size = max(x.size, count)
+            source, both = b.write(np.concatenate([x.reshape(-1), np.zeros(size - x.size, np.int8)]))
+            y, result = source, both[:count].reshape(shape)
+        else:
+            source = b.read(x)
+            y, result = b.fresh(shape, np.int8)
+        mask, bits = b.fresh((count + 7) // 8, np.uint8)
+        w = self._weights(b, weights, g)
+        conv = self._conv(b, g, q)
+        conv.pad_top = pad_top
+        scratch = self._scratch(b, depthwise_scratch(g))
+        operands = (ctypes.byref(w), b.read(bias), y, mask if masked else None, scratch)
+        self._call("tb_depthwise_conv2d_i8", ctypes.byref(conv), source, *operands)
+        b.check()
+        return result, self._unpack(bits, shape) if masked else None
+
     @staticmethod
     def _unpack(bits: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         mask = unpack_mask(bits, shape)

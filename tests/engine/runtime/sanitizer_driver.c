@@ -59,6 +59,18 @@ static tb_step_t random_step(void) {
   return step;
 }
 
+/* engine/operators/scratch.py */
+static size_t depthwise_scratch(const tb_conv_t *conv) {
+  const size_t kh = conv->kernel_height, kw = conv->kernel_width, stride = conv->stride, tiles = (conv->out_width + 3u) / 4u;
+  const int slides = 2u * conv->padding < (kh < kw ? kh : kw);
+  const size_t rows = slides ? kh : (conv->out_height - 1u) * stride + kh, columns = (conv->out_width - 1u) * stride + kw;
+  const size_t plain = 8 * (rows * columns + kh * kw), words = stride == 1 ? (kh + 4) / 2 : (kh + 7) / 2;
+  const size_t row_words = stride == 1 ? kh - 1 : (kh == 3 ? 2 : 4), quads = (tiles - 1) * stride + (words + 1) / 2;
+  if (!slides || kh != kw || (kh != 3 && kh != 5 && kh != 7)) return plain;
+  const size_t planes = 32 * kh * quads + 16 * (2 * kh - 1) * row_words + 4 * tiles;
+  return planes > plain ? planes : plain;
+}
+
 static void convolution(int depthwise) {
   static const uint16_t kernels[] = {1, 1, 1, 3, 5, 7, 9};
   const uint32_t kh = kernels[draw(7)], kw = draw(2) ? kh : kernels[draw(7)], padding = draw(kh / 2 + 1);
@@ -97,7 +109,7 @@ static void convolution(int depthwise) {
   tb_update_t bias_update = {scale, 10, rounding, NULL, zeros(oc)};
   tb_step_t step = random_step();
   if (depthwise) {
-    tb_depthwise_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL, NULL);
+    tb_depthwise_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL, allocate(depthwise_scratch(&conv)));
     tb_depthwise_conv2d_grad_input_f32(&conv, g, &weights, dx);
     tb_depthwise_conv2d_update_f32(&conv, g, x, &weights, &update, &step);
   } else {
