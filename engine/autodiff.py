@@ -88,6 +88,9 @@ class _Tape:
     def is_state(self, tensor: str | None) -> bool:
         return tensor is not None and self.builder.tensor(tensor).role is Role.STATE
 
+    def find(self, name: str) -> str | None:
+        return name if self.builder.has(name) else None
+
     def tensor(self, name: str) -> Tensor:
         return self.builder.tensor(name)
 

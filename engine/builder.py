@@ -51,6 +51,9 @@ class ModuleBuilder:
             self._operators = list(start.graph.operators)
             self._data = dict(start.data)
 
+    def has(self, name: str) -> bool:
+        return name in self._tensors
+
     def tensor(self, name: str) -> Tensor:
         return self._tensors[name]
 

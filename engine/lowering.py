@@ -16,7 +16,7 @@ from engine.frontends.backbone import Backbone, Block, ConvLayer, LayerQuantizat
 from engine.graph import DType, Module, Phase, Quantization
 from engine.operators import reference
 from engine.operators.shared_exponent import multiplier_bits, multipliers
-from engine.operators.weights import geometry_attributes
+from engine.operators.weights import geometry_attributes, trained_input
 from engine.schemes import LayerUpdate, Scheme, layer_updates
 
 LOGITS, LOSS, LABEL, IMAGE = "logits", "loss", "label", "image"
@@ -170,6 +170,8 @@ class _Lowering:
         for suffix in ("gradient_scale", "weight_update_scale", "bias_update_scale"):
             builder.constant(f"{name}.{suffix}", DType.FLOAT32, getattr(p, suffix))
         self._gradient_multiplier(name, p.gradient_scale, g, depthwise=layer.depthwise)
+        if not layer.depthwise:
+            self._trained_input(name, x, weights)
         shape = (layer.out_size, layer.out_size, layer.out_channels)
         y = builder.value(f"{name}.output", DType.INT8, shape, _quantization(layer.output))
         builder.operator(
@@ -185,6 +187,18 @@ class _Lowering:
             **geometry_attributes(g),
         )
         return y
+
+    def _trained_input(self, name: str, x: str, weights: dict[str, str | None]) -> None:
+        """Keep only the channels that the update of the weights reads, where it does not read all."""
+        channels, trainable = weights.get("channels"), weights.get("trainable")
+        if channels is None or trainable is None:
+            return
+        builder, source = self.builder, self.builder.tensor(x)
+        height, width, _ = source.shape
+        shape = (height, width, builder.tensor(trainable).shape[3])
+        y = builder.value(trained_input(name), DType.INT8, shape, source.quantization)
+        operands: dict[str, str | None] = {"x": x, "channels": channels}
+        builder.operator("select_channels", f"{name}.select", name, Phase.FORWARD, operands, {"y": y})
 
     def _gradient_multiplier(
         self, name: str, scale: NDArray[np.float32], g: reference.ConvGeometry, *, depthwise: bool

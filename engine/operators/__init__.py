@@ -8,6 +8,7 @@ from engine.operators import (
     gradient_scale,
     integer,
     pool,
+    select,
 )
 from engine.operators.kind import KINDS, OperatorKind, StepContext, kind_of
 
@@ -23,4 +24,5 @@ __all__ = [
     "integer",
     "kind_of",
     "pool",
+    "select",
 ]

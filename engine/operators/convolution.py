@@ -29,6 +29,7 @@ from engine.operators.weights import (
     inherited,
     is_split,
     merged_weights,
+    trained_input,
     weight_operands,
 )
 
@@ -149,6 +150,9 @@ class Convolution(OperatorKind):
         trainable = op.find_input("trainable")
         if trainable is not None:
             operands, values = tape.update_operands(trainable)
+            kept = tape.find(trained_input(layer))
+            if kept is not None:
+                values["in_channels"] = tape.tensor(trainable).shape[3]
             tape.emit(
                 f"{self.name}_update",
                 f"{layer}.weight_update",
@@ -156,9 +160,9 @@ class Convolution(OperatorKind):
                 Phase.UPDATE,
                 {
                     "gradient": scaled,
-                    "x": op.input("x"),
+                    "x": kept or op.input("x"),
                     "trainable": trainable,
-                    "channels": op.find_input("channels"),
+                    "channels": op.find_input("channels") if kept is None else None,
                     "scale": tape.constant(layer, "weight_update_scale"),
                     **operands,
                 },
@@ -213,3 +217,4 @@ class Conv2d(Convolution):
 class DepthwiseConv2d(Convolution):
     name = "depthwise_conv2d"
     depthwise = True
+    in_place = (("x", "y"),)

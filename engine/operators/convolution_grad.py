@@ -147,10 +147,10 @@ class WeightUpdate(OperatorKind):
 
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
         arguments = [
-            declare_convolution(op, emitter, None),
+            declare_convolution(op, emitter, None, "trained_geometry"),
             emitter.pointer(op.input("gradient")),
             emitter.pointer(op.input("x")),
-            declare_weights(op, graph, emitter, depthwise=self.depthwise),
+            declare_weights(op, graph, emitter, depthwise=self.depthwise, suffix="trained_weights"),
             declare_update(op, emitter, "weight_update"),
             "&step",
         ]

@@ -48,6 +48,9 @@ class Tape(Protocol):
 
     def tensor(self, name: str) -> Tensor: ...
 
+    def find(self, name: str) -> str | None:
+        """The name, if there is such a tensor."""
+
     def gradient_scale(self, layer: str) -> str:
         """The constant that masked_scale multiplies with: float32, or int32 multipliers (`Quantization`)."""
 

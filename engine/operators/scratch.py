@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from engine.operators.geometry import ConvGeometry
 
-
 FORWARD_BLOCK_PIXELS = 64
 FORWARD_BLOCK_BYTES = 4096
 """What tb_conv2d_i8 expands of the input at once, ..."""

@@ -28,6 +28,11 @@ def convolution_attributes(op: Operator) -> dict[str, int]:
     return {**geometry_attributes(geometry(op)), "in_zero": op.integer("in_zero")}
 
 
+def trained_input(layer: str) -> str:
+    """Name of the tensor of those input channels whose weights are trained, where that is not all of them."""
+    return f"{layer}.trained_input"
+
+
 def weight_operands(op: Operator) -> dict[str, str | None]:
     return {role: op.find_input(role) for role in WEIGHT_ROLES}
 
@@ -122,10 +127,12 @@ def conv_macs(op: Operator, *, depthwise: bool) -> int:
     return taps if depthwise else taps * g.in_channels
 
 
-def declare_convolution(op: Operator, emitter: Emitter, multiplier: str | None) -> str:
-    """Define the geometry struct of the layer (once) and return a pointer to it."""
+def declare_convolution(
+    op: Operator, emitter: Emitter, multiplier: str | None, suffix: str = "geometry"
+) -> str:
+    """Define the geometry struct of the layer (once for each suffix) and return a pointer to it."""
     g = geometry(op)
-    symbol = emitter.symbol(op, "geometry")
+    symbol = emitter.symbol(op, suffix)
     forward = dict(op.attributes)
     emitter.declare(
         symbol,
@@ -141,9 +148,11 @@ def declare_convolution(op: Operator, emitter: Emitter, multiplier: str | None) 
     return f"&{symbol}"
 
 
-def declare_weights(op: Operator, graph: Graph, emitter: Emitter, *, depthwise: bool) -> str:
-    """Define the struct that says where the layer's weights lie (once) and return a pointer to it."""
-    symbol = emitter.symbol(op, "weights")
+def declare_weights(
+    op: Operator, graph: Graph, emitter: Emitter, *, depthwise: bool, suffix: str = "weights"
+) -> str:
+    """Define the struct that says where weights of the layer lie (once for each suffix); a pointer to it."""
+    symbol = emitter.symbol(op, suffix)
     count = trainable_count(op, graph, depthwise=depthwise)
     emitter.declare(
         symbol,
@@ -157,4 +166,4 @@ def declare_weights(op: Operator, graph: Graph, emitter: Emitter, *, depthwise: 
 
 def inherited(op: Operator, **extra: int | float | str) -> dict[str, int | float | str]:
     """Attributes of a gradient operator of a convolution."""
-    return dict(attributes(**convolution_attributes(op), **extra))
+    return dict(attributes(**{**convolution_attributes(op), **extra}))

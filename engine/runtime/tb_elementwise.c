@@ -45,3 +45,10 @@ void tb_masked_scale_f32(float *gradient, const uint8_t *mask, const float *scal
     }
   }
 }
+
+void tb_select_channels_i8(const int8_t *x, const uint16_t *channels, int8_t *y, uint32_t pixels, uint32_t in_channels,
+                           uint32_t count) {
+  for (uint32_t p = 0; p < pixels; p++, x += in_channels) {
+    for (uint32_t i = 0; i < count; i++) *y++ = x[channels[i]];
+  }
+}

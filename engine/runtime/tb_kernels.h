@@ -69,6 +69,8 @@ void tb_global_average_pool_i8(const int8_t *x, int8_t *y, uint32_t pixels, uint
 void tb_dequantize_i8_f32(const int8_t *x, float *y, uint32_t count, int32_t zero, float scale);
 void tb_fully_connected_f32(const float *x, const float *weight, const float *bias, float *y, uint32_t classes,
                             uint32_t features);
+void tb_select_channels_i8(const int8_t *x, const uint16_t *channels, int8_t *y, uint32_t pixels, uint32_t in_channels,
+                           uint32_t count); /* y[p][i] = x[p][channels[i]] */
 float tb_softmax_cross_entropy_f32(const float *logits, uint32_t label, float *gradient, uint32_t classes);
 
 /* Backward, float32 gradients. In-place operators take one buffer. */
