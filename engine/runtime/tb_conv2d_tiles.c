@@ -48,33 +48,37 @@ void tb_conv2d_tile(tb_conv2d_tiles_t *tiles, int masked, uint32_t channels, uin
   "add sp, #48\n"                                                            \
   "pop {r0, r4-r11, pc}\n"
 
-/* Requantize, saturate and store sums a and b, the two channels of a pixel. */
-#define STORE(a, b)                                                          \
+/* Requantize and saturate sums a and b, the two channels of a pixel, and put both bytes in a. */
+#define OUTPUTS(a, b)                                                        \
   "smmlar " a ", " a ", r2, r4\n smmlar " b ", " b ", r3, r4\n"              \
   "ssat " a ", #8, " a "\n ssat " b ", #8, " b "\n"                          \
-  "strb " a ", [r5]\n strb " b ", [r5, #1]\n"                                \
-  "add r5, r0\n"
+  "bfi " a ", " b ", #8, #8\n"
 
 __attribute__((naked, noinline)) static void whole_tiles(tb_conv2d_tiles_t *tiles) {
-  __asm volatile(BEGIN STORE("r6", "r10") STORE("r7", "r11") STORE("r8", "r12") STORE("r9", "lr") END);
+  __asm volatile(BEGIN
+                 OUTPUTS("r6", "r10") "strh r6, [r5]\n"
+                 OUTPUTS("r7", "r11") "strh r7, [r5, r0]\n"
+                 OUTPUTS("r8", "r12") "strh r8, [r5, r0, lsl #1]\n"
+                 OUTPUTS("r9", "lr") "add r3, r5, r0\n strh r9, [r3, r0, lsl #1]\n"
+                 "add r5, r5, r0, lsl #2\n" END);
 }
 
 /* The same with the mask in r0: values are 128 too large, so that the clamped ones are those that are, unsigned, 256 or
  * more: CMP leaves that in the carry, RRX shifts it in. EOR takes the 128 off both outputs. */
-#define MASK_AND_STORE(a, b)                                                 \
+#define MASKED_OUTPUTS(a, b)                                                 \
   "smmlar " a ", " a ", r2, r4\n smmlar " b ", " b ", r3, r4\n"              \
   "cmp " a ", #256\n rrx r0, r0\n usat " a ", #8, " a "\n"                   \
   "cmp " b ", #256\n rrx r0, r0\n usat " b ", #8, " b "\n"                   \
-  "orr " a ", " a ", " b ", lsl #8\n eor " a ", " a ", #0x80808080\n"        \
-  "strh " a ", [r5]\n"
+  "orr " a ", " a ", " b ", lsl #8\n eor " a ", " a ", #0x80808080\n"
 
 __attribute__((naked, noinline)) static void whole_masked_tiles(tb_conv2d_tiles_t *tiles) {
   __asm volatile(BEGIN
-                 "ldr r0, [r1]\n" MASK_AND_STORE("r6", "r10")
-                 "ldr r10, [sp]\n add r5, r10\n" MASK_AND_STORE("r7", "r11")
-                 "add r5, r10\n" MASK_AND_STORE("r8", "r12")
-                 "add r5, r10\n" MASK_AND_STORE("r9", "lr")
-                 "add r5, r10\n"
+                 "ldr r0, [r1]\n"
+                 MASKED_OUTPUTS("r6", "r10") "strh r6, [r5]\n ldr r10, [sp]\n"
+                 MASKED_OUTPUTS("r7", "r11") "strh r7, [r5, r10]\n"
+                 MASKED_OUTPUTS("r8", "r12") "strh r8, [r5, r10, lsl #1]\n"
+                 MASKED_OUTPUTS("r9", "lr") "add r3, r5, r10\n strh r9, [r3, r10, lsl #1]\n"
+                 "add r5, r5, r10, lsl #2\n"
                  "str r0, [r1], #8\n" END);
 }
 

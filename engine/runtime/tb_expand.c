@@ -1,0 +1,32 @@
+/* tb_expand.c: activations widened, in assembly with all 14 registers. The plain twin: tb_expand.h. */
+#include "tb_expand.h"
+
+#if TB_DSP_ASM
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* the assembly finds them in r0 to r3 and on the stack */
+
+/* r1 bytes of a pixel, r3 three times that, r12 add, lr groups left. Stack: end 0, then 9 registers, gap 40, add 44. Within a
+ * tile r0 moves by one pixel; three more lead to the next tile. */
+__attribute__((naked, noinline)) void tb_expand_tiles(const int8_t *x, uint32_t terms, uint32_t *columns,
+                                                      const uint32_t *end, uint32_t gap, uint32_t add) {
+  __asm volatile(
+      "push {r3-r11, lr}\n"
+      "ldr r12, [sp, #44]\n"
+      "add r3, r1, r1, lsl #1\n"
+      "1: lsr lr, r1, #2\n"
+      "2: ldr r5, [r0, r1]\n ldr r6, [r0, r1, lsl #1]\n ldr r7, [r0, r3]\n ldr r4, [r0], #4\n"
+      "sxtab16 r8, r12, r4\n sxtab16 r9, r12, r5\n sxtab16 r10, r12, r6\n sxtab16 r11, r12, r7\n"
+      "stm r2!, {r8-r11}\n"
+      "sxtab16 r8, r12, r4, ror #8\n sxtab16 r9, r12, r5, ror #8\n"
+      "sxtab16 r10, r12, r6, ror #8\n sxtab16 r11, r12, r7, ror #8\n"
+      "stm r2!, {r8-r11}\n"
+      "subs lr, #1\n"
+      "bne 2b\n"
+      "ldr r4, [sp, #40]\n"
+      "ldr r5, [sp]\n"
+      "add r0, r3\n"
+      "add r2, r4\n"
+      "cmp r2, r5\n"
+      "bne 1b\n"
+      "pop {r3-r11, pc}\n");
+}
+#endif
