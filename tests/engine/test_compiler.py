@@ -79,13 +79,26 @@ def test_the_graph_file_is_the_graph(compiled: CompiledTrainer) -> None:
     assert parse_graph((compiled.folder / "graph.txt").read_text("utf-8")) == compiled.graph
 
 
+@pytest.mark.parametrize("change", [{"qas": False}, {"gradient": "i16"}], ids=str)
 def test_other_options_give_another_digest(
-    compiled: CompiledTrainer, backbone: Backbone, tmp_path: Path
+    compiled: CompiledTrainer, backbone: Backbone, tmp_path: Path, change: dict[str, object]
 ) -> None:
-    other = compile_trainer(
-        backbone, compiled.scheme, replace(compiled.options, qas=False), tmp_path / "trainer"
-    )
+    options = replace(compiled.options, **change)  # type: ignore[arg-type]
+    other = compile_trainer(backbone, compiled.scheme, options, tmp_path / "trainer")
     assert other.plan_digest != compiled.plan_digest
+
+
+def test_files_name_the_gradient_format(backbone: Backbone, tmp_path: Path) -> None:
+    for gradient, kind in (("f32", "conv2d_grad_input"), ("i16", "conv2d_grad_input_i16")):
+        folder = tmp_path / gradient
+        options = CompileOptions(classes=CLASSES, gradient=gradient)
+        compiled = compile_trainer(backbone, full(backbone), options, folder)
+        plan = json.loads((folder / "plan.json").read_text("utf-8"))
+        assert plan["options"]["gradient"] == gradient
+        assert kind in {op["kind"] for op in plan["plan"]["operators"]}
+        assert f" {kind} " in (folder / "graph.txt").read_text("utf-8")
+        gradients = {b.what for b in compiled.plan.buffers if b.name.endswith(".gradient_from_pool")}
+        assert gradients == {"gradient"}
 
 
 def test_what_is_said_of_the_trainer(compiled: CompiledTrainer, backbone: Backbone) -> None:
@@ -133,6 +146,7 @@ def test_macs_of_a_step_are_those_of_the_layers(backbone: Backbone, tmp_path: Pa
         (CompileOptions(classes=1), "1 classes; a classifier needs 2 to 4096"),
         (CompileOptions(classes=4097), "4097 classes"),
         (CompileOptions(classes=2, rounding="up"), "rounding 'up'; known are nearest, stochastic, extended"),
+        (CompileOptions(classes=2, gradient="f16"), "gradient 'f16'; known are f32, i16"),
         (CompileOptions(classes=2, accumulate=0), "accumulation over 0 images; 1 to 65535 are possible"),
         (CompileOptions(classes=2, accumulate=65536), "accumulation over 65536 images"),
     ],

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from small_networks import full, image, training_module, with_classifier
 
+from engine.autodiff import GRADIENTS
 from engine.errors import GraphError
 from engine.frontends.backbone import Backbone
 from engine.graph import Module
@@ -11,9 +12,9 @@ from engine.interpreter import Interpreter
 from engine.lowering import LOGITS, LOSS
 
 
-@pytest.fixture(scope="module")
-def module(backbone: Backbone) -> Module:
-    return training_module(backbone, full(backbone), rounding="stochastic")
+@pytest.fixture(scope="module", params=GRADIENTS)
+def module(backbone: Backbone, request: pytest.FixtureRequest) -> Module:
+    return training_module(backbone, full(backbone), rounding="stochastic", gradient=request.param)
 
 
 def test_a_fresh_classifier_is_undecided(module: Module) -> None:

@@ -11,6 +11,7 @@ from small_networks import (
     full,
     schemes,
     shared_backbone,
+    small_backbone,
     sparse,
     tiny_backbone,
 )
@@ -128,6 +129,29 @@ def test_what_does_not_fit_the_kernels_is_refused(case: tuple) -> None:
     changed, message = case
     with pytest.raises(NetworkFileError, match=message):
         parameters(changed(tiny_backbone().stem))
+
+
+def sums_of(layer: ConvLayer) -> tuple[int, int]:
+    """Products in a sum of the input gradient, values in a sum of the bias gradient."""
+    kernel = layer.kernel_size**2
+    return kernel if layer.depthwise else kernel * layer.out_channels, layer.out_size**2
+
+
+@pytest.mark.parametrize("network", ["small", "mbv2-w0.35"])
+def test_gradient_multipliers_are_the_gradient_scales(network: str) -> None:
+    backbone = small_backbone() if network == "small" else shared_backbone(network)
+    module = lower(backbone, full(backbone), classes=3, quantization_aware_scaling=True)
+    for layer in backbone.layers:
+        tensor = module.graph.tensor(f"{layer.name}.gradient_multiplier")
+        data, quantization = module.data[tensor.name].astype(np.float64), tensor.quantization
+        assert quantization is not None
+        scale = parameters(layer).gradient_scale.astype(np.float64)
+        assert (np.abs(data * quantization.scale - scale) <= quantization.scale).all(), layer.name
+        terms, pixels = sums_of(layer)
+        largest = -(-int(data.max()) // 2**17)
+        assert largest * 128 * terms < 2**31
+        assert largest * pixels < 2**31
+        assert data.max() >= 2**30 or terms > 1023, "all bits, where sums allow them"
 
 
 def test_the_largest_fan_in_is_safe_whatever_the_weights_become() -> None:

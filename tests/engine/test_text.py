@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_networks import full, schemes, training_module
 
+from engine.autodiff import GRADIENTS
 from engine.errors import GraphError
 from engine.frontends.backbone import Backbone
 from engine.graph import DType, Graph, Operator, Phase, Quantization, Role, Tensor, attributes
@@ -28,7 +29,11 @@ def test_whole_graphs_read_back(backbone: Backbone, scheme: str, options: dict[s
 
 
 def test_every_kind_of_operator_reads_back_alone(backbone: Backbone) -> None:
-    graphs = [training_module(backbone, full(backbone), gradient=kind).graph for kind in ("f32", "i16")]
+    graphs = [
+        training_module(backbone, scheme, gradient=gradient).graph
+        for scheme in (full(backbone), schemes(backbone)["sparse"])
+        for gradient in GRADIENTS
+    ]
     assert {op.kind for graph in graphs for op in graph.operators} == set(KINDS)
     for graph in graphs:
         for op in graph.operators:
