@@ -22,6 +22,7 @@ from small_networks import (
     with_classifier,
 )
 
+from engine.autodiff import GRADIENTS
 from engine.frontends.backbone import Backbone
 from engine.graph import DType, Module, Role
 from engine.interpreter import Interpreter
@@ -70,20 +71,22 @@ def assert_arena_gives_the_same(
 
 @pytest.mark.parametrize("scheme_name", ["full", "last-layer", "bias-only", "sparse"])
 @pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("gradient", GRADIENTS)
 def test_the_arena_gives_what_the_interpreter_gives(
-    backbone: Backbone, scheme_name: str, accumulate: int
+    backbone: Backbone, scheme_name: str, accumulate: int, gradient: str
 ) -> None:
-    module = training_module(
-        backbone, schemes(backbone)[scheme_name], rounding="extended", accumulate=accumulate
-    )
+    scheme = schemes(backbone)[scheme_name]
+    options = {"rounding": "extended", "accumulate": accumulate, "gradient": gradient}
+    module = training_module(backbone, scheme, **options)
     assert_arena_gives_the_same(module, 3, accumulate)
 
 
+@pytest.mark.parametrize("gradient", GRADIENTS)
 @pytest.mark.parametrize("network", ["mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3"])
-def test_real_networks_in_their_arena(network: str) -> None:
+def test_real_networks_in_their_arena(network: str, gradient: str) -> None:
     backbone = shared_backbone(network)
     scheme = load_scheme("sparse-49kb", backbone, LIBRARY)
-    module = training_module(backbone, scheme, classes=10)
+    module = training_module(backbone, scheme, classes=10, gradient=gradient)
     assert_arena_gives_the_same(module, steps=1)
     assert_arena_gives_the_same(module, steps=1, regions=choose_regions(module.graph))
 
@@ -96,18 +99,18 @@ def test_streamed_regions_in_their_arena(backbone: Backbone, scheme_name: str, s
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32))
-def test_any_order_of_operators_has_a_sound_plan(seed: int) -> None:
-    module = _small_module()
+@given(seed=st.integers(0, 2**32), gradient=st.sampled_from(GRADIENTS))
+def test_any_order_of_operators_has_a_sound_plan(seed: int, gradient: str) -> None:
+    module = _small_module(gradient)
     order = random_order(module, seed)
     shuffled = verify(module.with_graph(module.graph.reordered(order)))
     assert_arena_gives_the_same(shuffled, steps=1)
 
 
 @cache
-def _small_module() -> Module:
+def _small_module(gradient: str) -> Module:
     backbone = small_backbone()
-    return training_module(backbone, full(backbone))
+    return training_module(backbone, full(backbone), gradient=gradient)
 
 
 def random_order(module: Module, seed: int) -> list[int]:
@@ -163,9 +166,11 @@ def test_each_arena_tensor_lies_in_one_buffer(backbone: Backbone) -> None:
     assert LOSS not in placed
 
 
-def test_what_buffers_hold(backbone: Backbone) -> None:
-    graph = training_module(backbone, full(backbone)).graph
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_what_buffers_hold(backbone: Backbone, gradient: str) -> None:
+    graph = training_module(backbone, full(backbone), gradient=gradient).graph
     kinds = {group.name: group.what for group in lifetimes(graph)}
+    assert kinds["block07.sum.gradient_from_pool"] == "gradient"
     assert kinds[IMAGE] == "input"
     assert kinds["stem.output"] == "activation"
     assert kinds["features"] == "activation"
