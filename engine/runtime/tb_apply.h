@@ -18,8 +18,9 @@ tb_stream_t tb_open_stream(const tb_update_t *update, const tb_step_t *step);
 void tb_apply_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, uint32_t stride, float *gradients,
                  const float *rates, uint32_t count);
 
-/* The same with gradient sum * power, for neighbouring weights of one rate: sums lie in groups of four, every `step`. */
-void tb_apply_sums_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, const int32_t *sums, uint32_t step,
+/* The same with gradients sum * power (a power of two), for neighbouring weights of one rate. Sums lie in groups of four,
+ * every `step`, the last one whole too, and are overwritten. */
+void tb_apply_sums_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, int32_t *sums, uint32_t step,
                       float power, float rate, uint32_t count);
 
 /* Move one bias, kept within +-limit. */

@@ -5,8 +5,7 @@
  * tb_gemm_tile is what is fast on each.
  */
 #include "tb_blocks.h"
-#include "tb_gemm.h"
-#include "tb_shared_exponent.h"
+#include "tb_gradient_tiles.h"
 
 /* engine/operators/scratch.py plans with the same figures. */
 #define BLOCK_BYTES 16384u
@@ -32,6 +31,9 @@ static output_t output_of(const tb_conv_t *conv, const tb_weights_t *weights, in
   return out;
 }
 
+/* The largest magnitude that the shift is enough for. */
+static uint32_t limit_of(const output_t *out) { return 0xffffffffu >> (16u - out->shift); }
+
 /* A value came that needs a larger shift: halve all that is stored. Of the `rows` stored channels from out->row on, that is
  * what lies before `pixel`. */
 TB_NOINLINE void raise_shift(output_t *out, uint32_t rows, uint32_t pixel) {
@@ -46,41 +48,6 @@ TB_NOINLINE void raise_shift(output_t *out, uint32_t rows, uint32_t pixel) {
     }
   }
   out->shift += by;
-}
-
-/* Take note of values about to be stored. Returns how far up they are shifted for the result to be the high half. */
-TB_INLINE uint32_t shift_of(output_t *out, uint32_t magnitudes, uint32_t rows, uint32_t pixel) {
-  out->magnitudes |= magnitudes;
-  if (magnitudes > 0xffffffffu >> (16u - out->shift)) raise_shift(out, rows, pixel);
-  return 16u - out->shift;
-}
-
-/* The high half of the result is the value shifted right by 16 - up and rounded to odd. */
-TB_INLINE uint32_t odd_high(int32_t value, uint32_t up) {
-  const uint32_t shifted = (uint32_t)value << up;
-  return shifted | ((shifted & 0xffffu) + 0xffffu);
-}
-
-/* Store a tile's sums: pixels [pixel, pixel + count), one or two stored channels from out->row on, which are 0 elsewhere. */
-TB_INLINE void store_tile(output_t *out, const int32_t sums[8], uint32_t pixel, uint32_t count, uint32_t rows,
-                          const uint32_t channel[2]) {
-  uint32_t magnitudes = 0;
-  TB_UNROLL_BLOCK
-  for (uint32_t i = 0; i < 8; i++) magnitudes |= tb_magnitude(sums[i]);
-  const uint32_t up = shift_of(out, magnitudes, rows, pixel), step = out->channels;
-  int16_t *y = out->dx + pixel * step + channel[0];
-  if (rows == 2 && channel[1] == channel[0] + 1 && count == TB_TILE_COLUMNS) {
-    TB_UNROLL_BLOCK
-    for (uint32_t p = 0; p < TB_TILE_COLUMNS; p++, y += step) {
-      tb_store32(y, tb_pack_high(odd_high(sums[p], up), odd_high(sums[TB_TILE_COLUMNS + p], up)));
-    }
-    return;
-  }
-  for (uint32_t p = 0; p < count; p++, y += step) y[0] = (int16_t)(odd_high(sums[p], up) >> 16);
-  y = out->dx + pixel * step + channel[1];
-  for (uint32_t p = 0; rows == 2 && p < count; p++, y += step) {
-    y[0] = (int16_t)(odd_high(sums[TB_TILE_COLUMNS + p], up) >> 16);
-  }
 }
 
 /* Pairs of output channels of up to four pixels: [pair][4 pixels]; what is missing is 0. */
@@ -105,6 +72,7 @@ static void expand_pixels(const int16_t *gradient, uint32_t channels, uint32_t c
 static void expand_weights(const int8_t *weights, uint32_t step, uint32_t channels, uint32_t count, uint32_t pairs,
                            uint32_t *rows) {
   uint32_t i = 0;
+  TB_UNROLL
   for (; count == 2 && i < channels / 2; i++, weights += 2 * step, rows += TB_TILE_ROWS) {
     uint16_t upper, lower;
     memcpy(&upper, weights, sizeof upper);
@@ -121,23 +89,48 @@ static void expand_weights(const int8_t *weights, uint32_t step, uint32_t channe
   }
 }
 
-/* All tiles of the block for one or two stored channels, out->row and the next. */
-TB_NOINLINE void pointwise_rows(output_t *out, const uint32_t *rows, const uint32_t *columns, uint32_t pairs,
-                                uint32_t count) {
+/* A larger shift, for sums that are still to be stored. */
+static void raise_tiles(output_t *out, tb_gradient_tiles_t *tiles, uint32_t rows, uint32_t pixel) {
+  out->magnitudes = tiles->magnitudes;
+  raise_shift(out, rows, pixel);
+  tiles->up = 16u - out->shift;
+  tiles->limit = limit_of(out);
+}
+
+/* The block's pixels, of one or two stored channels: out->row and the next. */
+static void pointwise_rows(output_t *out, tb_gradient_tiles_t *tiles, const uint32_t *columns, uint32_t rows) {
   const tb_part_t *part = &out->parts[out->part];
-  const uint32_t channel[2] = {tb_channel(part, out->row), count == 2 ? tb_channel(part, out->row + 1) : 0};
-  for (uint32_t pixel = out->first; pixel < out->end; pixel += TB_TILE_COLUMNS, columns += TB_TILE_COLUMNS * pairs) {
-    int32_t sums[8] = {0, 0, 0, 0, 0, 0, 0, 0};
-    tb_gemm_tile(rows, columns, pairs, sums);
-    store_tile(out, sums, pixel, tb_minimum(TB_TILE_COLUMNS, out->end - pixel), count, channel);
+  const uint32_t channel = tb_channel(part, out->row), count = out->end - out->first;
+  const uint32_t whole = rows == TB_TILE_ROWS ? count / TB_TILE_COLUMNS : 0; /* tiles */
+  tiles->dx = out->dx + out->first * out->channels + channel;
+  tiles->second = rows == TB_TILE_ROWS ? 2 * (tb_channel(part, out->row + 1) - channel) : 0;
+  tiles->columns = columns;
+  tiles->columns_end = columns + whole * TB_TILE_COLUMNS * tiles->pairs;
+  while (tb_gradient_tiles(tiles)) {
+    const uint32_t stored = (uint32_t)(tiles->columns - columns) / tiles->pairs - TB_TILE_COLUMNS;
+    raise_tiles(out, tiles, rows, out->first + stored);
+    tb_gradient_store(tiles, TB_TILE_ROWS, TB_TILE_COLUMNS);
   }
+  for (uint32_t p = whole * TB_TILE_COLUMNS; p < count; p += TB_TILE_COLUMNS) {
+    if (tb_gradient_sums(tiles)) raise_tiles(out, tiles, rows, out->first + p);
+    tb_gradient_store(tiles, rows, tb_minimum(TB_TILE_COLUMNS, count - p));
+  }
+  out->magnitudes = tiles->magnitudes;
 }
 
 static void pointwise_grad(const tb_conv_t *conv, const int16_t *gradient, output_t *out, uint32_t *scratch) {
   const uint32_t channels = conv->out_channels, pixels = (uint32_t)conv->in_height * conv->in_width;
-  const uint32_t pairs = (channels + 1) / 2, tiles = (pixels + 3) / 4;
-  const uint32_t block = 4 * tb_tiles_per_block(tiles, BLOCK_TILES, 16 * pairs, BLOCK_BYTES);
+  const uint32_t pairs = (channels + 1) / 2;
+  const uint32_t block = 4 * tb_tiles_per_block((pixels + 3) / 4, BLOCK_TILES, 16 * pairs, BLOCK_BYTES);
   uint32_t *rows = scratch, *columns = scratch + TB_TILE_ROWS * pairs;
+  tb_gradient_tiles_t tiles;
+  tiles.step = 2 * out->channels;
+  tiles.up = 16;
+  tiles.limit = limit_of(out);
+  tiles.magnitudes = 0;
+  tiles.rows = rows;
+  tiles.rows_end = columns;
+  tiles.pairs = pairs;
   for (out->first = 0; out->first < pixels; out->first = out->end) {
     out->end = tb_minimum(pixels, out->first + block);
     uint32_t *tile = columns;
@@ -150,7 +143,7 @@ static void pointwise_grad(const tb_conv_t *conv, const int16_t *gradient, outpu
       for (out->row = 0; out->row < part->count; out->row += TB_TILE_ROWS) {
         const uint32_t count = tb_minimum(TB_TILE_ROWS, part->count - out->row);
         expand_weights(part->data + out->row, part->count, channels, count, pairs, rows);
-        pointwise_rows(out, rows, columns, pairs, count);
+        pointwise_rows(out, &tiles, columns, count);
       }
     }
   }
@@ -180,10 +173,11 @@ TB_INLINE void general_block(const tb_conv_t *conv, const int16_t *gradient, out
   }
   uint32_t magnitudes = 0;
   for (uint32_t l = 0; l < lanes; l++) magnitudes |= tb_magnitude(sums[l]);
-  const uint32_t up = shift_of(out, magnitudes, 0, out->first);
+  out->magnitudes |= magnitudes;
+  if (magnitudes > limit_of(out)) raise_shift(out, 0, out->first);
   int16_t *pixel = out->dx + out->first * out->channels;
   for (uint32_t l = 0; l < lanes; l++) {
-    pixel[tb_channel(part, out->row + l)] = (int16_t)(odd_high(sums[l], up) >> 16);
+    pixel[tb_channel(part, out->row + l)] = tb_round_to_odd(sums[l], out->shift);
   }
 }
 
