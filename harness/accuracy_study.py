@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.accuracy_variants import BASELINE, Options, Reference, changed, references, variants
 from harness.errors import HarnessError, UsageError
 from harness.request import read_inputs
 from harness.results.comparison import Cell, accuracies, compare, difference
@@ -30,7 +31,6 @@ Choice = Mapping[str, tuple[float, float]]
 
 SELECTION_FOLDER = "selection"
 FINAL_FOLDER = "final"
-BASELINE = "last-layer"
 DEFAULT_RATES = (1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3, 3.2e-3)
 """Step sizes per image. The paper's grid of 0.05 to 0.4 a batch of 256 lies inside."""
 
@@ -41,9 +41,11 @@ class StudyError(HarnessError):
 
 @dataclass(frozen=True)
 class Study:
-    """What is asked for. `request` names the methods, rounding variants included, without a chosen rate."""
+    """What is asked for. `request` names the variants of the methods, without a chosen rate."""
 
     request: Request
+    references: Mapping[str, Reference]
+    """By method: the variant it is held against, beside the baseline."""
     rates: tuple[float, ...]
     selection_seeds: tuple[int, ...]
     final_seeds: tuple[int, ...]
@@ -57,6 +59,7 @@ class Row:
 
     method: str
     rounding: str
+    gradient: str
     learning_rates: tuple[float, ...]
     """The chosen one of each fold."""
     validation_accuracy: float
@@ -65,33 +68,18 @@ class Row:
     after: Interval
     against_baseline: Difference | None
     """Accuracy after training minus the baseline's, paired by seed and image; None for the baseline."""
+    reference: Reference | None
+    """What it is held against to see one option alone; None where it is the first variant of its method."""
+    against_reference: Difference | None
+    """Accuracy after training minus the reference's, paired as above."""
     state_bytes: int
     arena_bytes: int
     extra_memory_analytic: int
 
 
-def variants(methods: Sequence[Method], roundings: Sequence[str]) -> tuple[Method, ...]:
-    """Each method with each rounding; named `METHOD ROUNDING` where there are several roundings.
-
-    The baseline trains float32 weights alone, which no rounding touches: it appears once.
-    """
-    if len(roundings) == 1:
-        return tuple(_changed(method, rounding=roundings[0]) for method in methods)
-    named: list[Method] = []
-    for method in methods:
-        if method.scheme_name == BASELINE:
-            named.append(_changed(method, rounding=roundings[0]))
-            continue
-        named.extend(
-            _changed(method, name=f"{method.name} {rounding}", scheme=method.scheme_name, rounding=rounding)
-            for rounding in roundings
-        )
-    return tuple(named)
-
-
 def make_study(
     request: Request,
-    roundings: Sequence[str],
+    options: Options,
     rates: tuple[float, ...],
     selection_seeds: tuple[int, ...],
     final_seeds: tuple[int, ...],
@@ -100,8 +88,9 @@ def make_study(
     """Check the parts and name the variants; raises UsageError for a grid that cannot be used."""
     if not rates or min(rates) <= 0:
         raise UsageError(f"learning rates have to be positive, not {', '.join(map(str, rates))}")
-    named = replace(request, methods=variants(request.methods, roundings))
-    return Study(named, rates, selection_seeds, final_seeds, folds)
+    named = replace(request, methods=variants(request.methods, options))
+    held_against = references(request.methods, options)
+    return Study(named, held_against, rates, selection_seeds, final_seeds, folds)
 
 
 def run_study(study: Study, watcher: Watcher) -> tuple[list[Row], list[str]]:
@@ -115,7 +104,7 @@ def run_study(study: Study, watcher: Watcher) -> tuple[list[Row], list[str]]:
         selected = run_suite(_selection(part), watcher)
         choices.append(choose_rates(part.request.methods, part.rates, selected))
         finals.append(run_suite(_final(part, choices[-1]), watcher))
-    rows = make_rows(study.request.methods, choices, pool_folds(finals))
+    rows = make_rows(study.request.methods, choices, pool_folds(finals), study.references)
     warnings = [warning for choice in choices for warning in edge_warnings(choice, study.rates)]
     return rows, sorted(set(warnings))
 
@@ -159,7 +148,7 @@ def pool_folds(finals: Sequence[Sequence[RunDocument]]) -> list[RunDocument]:
 def at_rate(method: Method, rate: float) -> Method:
     """`method` as one candidate of the selection."""
     name = f"{method.name} lr={rate:g}"
-    return _changed(method, name=name, scheme=method.scheme_name, learning_rate=rate)
+    return changed(method, name=name, scheme=method.scheme_name, learning_rate=rate)
 
 
 def choose_rates(
@@ -192,17 +181,23 @@ def edge_warnings(chosen: Choice, rates: Sequence[float]) -> list[str]:
 
 
 def make_rows(
-    methods: Sequence[Method], choices: Sequence[Choice], final: Sequence[RunDocument]
+    methods: Sequence[Method],
+    choices: Sequence[Choice],
+    final: Sequence[RunDocument],
+    held_against: Mapping[str, Reference],
 ) -> list[Row]:
     """One row a method, in the order of `methods`; `choices`: the chosen rates of each fold."""
     comparison = compare(final)
     (target,) = comparison.targets
     cells = {method.name: comparison.cell(method.name, target) for method in methods}
-    baseline = cells.get(BASELINE)
-    return [
-        _row(method, [choice[method.name] for choice in choices], cells[method.name], baseline)
-        for method in methods
-    ]
+    rows = []
+    for method in methods:
+        reference = held_against.get(method.name)
+        other = None if reference is None else cells[reference.variant]
+        chosen = [choice[method.name] for choice in choices]
+        row = _row(method, chosen, cells[method.name], cells.get(BASELINE))
+        rows.append(replace(row, reference=reference, against_reference=_minus(cells[method.name], other)))
+    return rows
 
 
 def _row(method: Method, chosen: Sequence[tuple[float, float]], cell: Cell, baseline: Cell | None) -> Row:
@@ -213,15 +208,22 @@ def _row(method: Method, chosen: Sequence[tuple[float, float]], cell: Cell, base
     return Row(
         method=method.name,
         rounding=first.scheme.rounding,
+        gradient=first.scheme.gradient,
         learning_rates=tuple(rate for rate, _ in chosen),
         validation_accuracy=sum(accuracy for _, accuracy in chosen) / len(chosen),
         before=intervals[0],
         after=intervals[1],
-        against_baseline=None if baseline is None or baseline is cell else difference(cell, baseline),
+        against_baseline=None if baseline is cell else _minus(cell, baseline),
+        reference=None,
+        against_reference=None,
         state_bytes=int(first.notes["state_bytes"]),
         arena_bytes=first.plan.arena_bytes if first.plan else 0,
         extra_memory_analytic=first.scheme.extra_memory_analytic,
     )
+
+
+def _minus(cell: Cell, other: Cell | None) -> Difference | None:
+    return None if other is None else difference(cell, other)
 
 
 def _selection(study: Study) -> Request:
@@ -241,7 +243,7 @@ def _final(study: Study, chosen: Choice) -> Request:
     return replace(
         study.request,
         methods=tuple(
-            _changed(method, learning_rate=chosen[method.name][0]) for method in study.request.methods
+            changed(method, learning_rate=chosen[method.name][0]) for method in study.request.methods
         ),
         seeds=study.final_seeds,
         split="final",
@@ -254,7 +256,3 @@ def _validation_accuracy(run: RunDocument) -> float:
     if run.accuracy is None:
         raise StudyError(f"{run.method}, seed {run.seed}, has no validation accuracy")
     return run.accuracy.curve[-1][1]
-
-
-def _changed(method: Method, **changes: object) -> Method:
-    return Method.model_validate({**method.model_dump(), **changes})

@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.accuracy_study import BASELINE, Row
+from harness.accuracy_study import Row
+from harness.accuracy_variants import BASELINE
 from harness.console import plain_table, stdout_console
+from harness.results.statistics import Difference
 from harness.results.store import write_atomically
 
 COLUMNS = (
-    *("method", "rounding", "learning_rates", "validation_accuracy"),
+    *("method", "rounding", "gradient", "learning_rates", "validation_accuracy"),
     *("accuracy_before", "accuracy_after", "low", "high"),
     *("minus_last_layer", "minus_low", "minus_high", "seeds", "test_images"),
+    *("reference", "minus_reference", "minus_reference_low", "minus_reference_high"),
     *("state_bytes", "arena_bytes", "extra_memory_analytic"),
 )
 
@@ -25,22 +28,31 @@ def print_rows(rows: Sequence[Row]) -> None:
     """A table on stdout; accuracies in percent, differences in points."""
     table = plain_table(
         ("method",),
-        ("rounding", "learning rate", "before", "after", f"minus {BASELINE}", "state + arena"),
+        ("rounding", "gradients", "learning rate", "before", "after", f"minus {BASELINE}", "state + arena"),
     )
     for row in rows:
         gain = row.against_baseline
         table.add_row(
             row.method,
             row.rounding,
+            row.gradient,
             ", ".join(f"{rate:g}" for rate in row.learning_rates),
             f"{row.before.value:.1%}",
             f"{row.after.value:.1%} [{row.after.low:.1%}, {row.after.high:.1%}]",
-            ""
-            if gain is None
-            else f"{100 * gain.value:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]",
+            "" if gain is None else _points(gain),
             f"{row.state_bytes + row.arena_bytes} bytes",
         )
     stdout_console().print(table)
+    for row in rows:
+        if row.reference is not None and row.against_reference is not None:
+            change = f"{row.reference.changed} − {row.reference.from_}: {_points(row.against_reference)}"
+            stdout_console().print(f"{row.method}, {change} points", markup=False, soft_wrap=True)
+
+
+def _points(gain: Difference) -> str:
+    """In percentage points, with a true minus sign: −0.1 [−0.4, +0.2]."""
+    value, low, high = (f"{100 * part:+.1f}" for part in (gain.value, gain.low, gain.high))
+    return f"{value} [{low}, {high}]".replace("-", "−")
 
 
 def write_rows(rows: Sequence[Row], folder: Path) -> None:
@@ -49,13 +61,16 @@ def write_rows(rows: Sequence[Row], folder: Path) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for row in rows:
-        gain = row.against_baseline
+        gain, other = row.against_baseline, row.against_reference
         writer.writerow(
             [
-                *(row.method, row.rounding, " ".join(map(str, row.learning_rates)), row.validation_accuracy),
+                *(row.method, row.rounding, row.gradient),
+                *(" ".join(map(str, row.learning_rates)), row.validation_accuracy),
                 *(row.before.value, row.after.value, row.after.low, row.after.high),
                 *((gain.value, gain.low, gain.high) if gain else ("", "", "")),
                 *(row.after.seeds, row.after.images),
+                row.reference.variant if row.reference else "",
+                *((other.value, other.low, other.high) if other else ("", "", "")),
                 *(row.state_bytes, row.arena_bytes, row.extra_memory_analytic),
             ]
         )

@@ -55,6 +55,7 @@ def prepare_method(
     inputs: Inputs,
     method: Method,
     rounding: str,
+    gradient: str,
     targets: tuple[str, ...],
     sram_budget: int | None,
     profile: bool,
@@ -68,7 +69,12 @@ def prepare_method(
     total = 1 + 2 * len(targets)
     report(0, total)
     trainer = compile_method(
-        inputs.backbone, method, classes=len(inputs.class_names), rounding=rounding, folder=folder / "trainer"
+        inputs.backbone,
+        method,
+        classes=len(inputs.class_names),
+        rounding=rounding,
+        gradient=gradient,
+        folder=folder / "trainer",
     )
     firmware: dict[str, Firmware] = {}
     profiled: dict[str, Firmware] = {}

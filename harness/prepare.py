@@ -28,7 +28,7 @@ class Trainer:
 
 
 def compile_method(
-    backbone_path: Path, method: Method, *, classes: int, rounding: str, folder: Path
+    backbone_path: Path, method: Method, *, classes: int, rounding: str, gradient: str, folder: Path
 ) -> Trainer:
     """Compile the scheme of `method` for the backbone into `folder`; raises EngineError's kinds."""
     backbone = load_backbone(backbone_path)
@@ -36,6 +36,7 @@ def compile_method(
     options = CompileOptions(
         classes=classes,
         rounding=rounding,
+        gradient=gradient,
         qas=method.quantization_aware_scaling,
         accumulate=method.accumulate,
     )
@@ -44,7 +45,7 @@ def compile_method(
 
 
 def for_method(trainer: Trainer, method: Method) -> Trainer:
-    """`trainer`, compiled for a method of the same scheme and rounding, under the name of this one."""
+    """`trainer`, compiled for a method of the same scheme and options, under the name of this one."""
     named = {"method": method.name, "learning_rate": method.learning_rate}
     return replace(trainer, scheme=trainer.scheme.model_copy(update=named))
 
@@ -59,6 +60,7 @@ def describe_trainer(compiled: CompiledTrainer, method: Method) -> Trainer:
             "updated_weight_layers": compiled.updated_weight_layers,
             "trainable_values": compiled.trainable_values,
             "rounding": compiled.options.rounding,
+            "gradient": compiled.options.gradient,
             "learning_rate": method.learning_rate,
             "accumulate": compiled.options.accumulate,
             "extra_memory_analytic": compiled.extra_memory_analytic,

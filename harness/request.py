@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from engine.autodiff import GRADIENTS
 from engine.frontends import load_backbone
 from engine.schemes import network_shape
 from fixtures.datasets import load_dataset
@@ -33,6 +35,7 @@ class Overrides:
     dataset: str | None = None
     out: Path | None = None
     rounding: str | None = None
+    gradient: str | None = None
     epochs: int | None = None
     learning_rate: float | None = None
     steps: int | None = None
@@ -78,6 +81,9 @@ def override_suite(suite: Suite, overrides: Overrides) -> Suite:
     """`suite` with the user's values in place of its own."""
     if overrides.rounding is not None:
         check_roundings((overrides.rounding,))
+    if overrides.gradient is not None:
+        check_gradients((overrides.gradient,))
+    methods = suite.methods
     changes: dict[str, object] = {}
     if overrides.dataset is not None:
         changes["dataset"] = overrides.dataset
@@ -87,15 +93,27 @@ def override_suite(suite: Suite, overrides: Overrides) -> Suite:
         changes["device_steps"] = overrides.steps
     if overrides.epochs is not None:
         changes["epochs"] = overrides.epochs
-        changes["methods"] = tuple(method.model_copy(update={"epochs": None}) for method in suite.methods)
-    return suite.model_copy(update=changes)
+        methods = tuple(method.model_copy(update={"epochs": None}) for method in methods)
+    if overrides.gradient is not None:
+        changes["gradient"] = overrides.gradient
+        methods = tuple(method.model_copy(update={"gradient": None}) for method in methods)
+    return suite.model_copy(update={**changes, "methods": methods})
 
 
-def check_roundings(names: tuple[str, ...]) -> None:
+def check_roundings(names: Sequence[str]) -> None:
     """Raise UsageError for a rounding that does not exist."""
+    _check_names("rounding", names, ROUNDINGS)
+
+
+def check_gradients(names: Sequence[str]) -> None:
+    """Raise UsageError for a gradient format that does not exist."""
+    _check_names("gradient format", names, GRADIENTS)
+
+
+def _check_names(what: str, names: Sequence[str], known: Sequence[str]) -> None:
     for name in names:
-        if name not in ROUNDINGS:
-            raise UsageError(f"no rounding named {name!r}; there are: {', '.join(ROUNDINGS)}")
+        if name not in known:
+            raise UsageError(f"no {what} named {name!r}; there are: {', '.join(known)}")
 
 
 def wanted_targets(suite: Suite, targets: tuple[str, ...]) -> tuple[str, ...]:

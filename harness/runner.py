@@ -128,6 +128,7 @@ def _inputs_digest(request: Request, cell: Cell) -> str:
             else "",
             "task": asdict(_task(request, cell)),
             "rounding": method.rounding or request.suite.rounding,
+            "gradient": method.gradient or request.suite.gradient,
             "split": request.split,
             "model": request.inputs.model_digest,
             "dataset": request.inputs.dataset_digest,
@@ -182,13 +183,13 @@ def _prepare(request: Request, wanted: Sequence[Cell], watcher: Watcher) -> dict
         sharing = {m.name for m in request.methods if request.suite.firmware_key(m) == key}
         targets = tuple(dict.fromkeys(cell.target for cell in wanted if cell.method in sharing))
         if targets and key not in jobs:
-            rounding = method.rounding or request.suite.rounding
             folder = request.out / BUILD_FOLDER / _folder_name(key)
             call = partial(
                 prepare_method,
                 request.inputs,
                 method,
-                rounding,
+                method.rounding or request.suite.rounding,
+                method.gradient or request.suite.gradient,
                 targets,
                 request.sram_budget,
                 request.latency,

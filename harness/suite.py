@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from engine.autodiff import GRADIENTS
+from engine.compiler import DEFAULT_GRADIENT
 from harness.declaration import Strict, read_declaration
 from harness.errors import HarnessError, UsageError
 from harness.measure.accuracy import Course, Schedule
@@ -18,6 +20,16 @@ SUITES_ROOT = Path(__file__).resolve().parent.parent / "suites"
 
 class SuiteError(HarnessError):
     """A suite folder that is malformed."""
+
+
+def _known_gradient(name: str) -> str:
+    if name not in GRADIENTS:
+        raise ValueError(f"no gradient format named {name!r}; there are: {', '.join(GRADIENTS)}")
+    return name
+
+
+Gradient = Annotated[str, AfterValidator(_known_gradient)]
+"""Format of the gradients of feature maps, as the compiler names it."""
 
 
 class Method(Strict):
@@ -34,6 +46,8 @@ class Method(Strict):
     """Whether it is expected to fit the SRAM budget of the part a target stands for."""
     rounding: Literal["nearest", "stochastic", "extended"] | None = None
     """Of weight updates; None: the suite's."""
+    gradient: Gradient | None = None
+    """Format of the gradients of feature maps; None: the suite's."""
     accumulate: int = Field(default=1, ge=1, le=65535)
     """Images per update."""
     quantization_aware_scaling: bool = True
@@ -59,6 +73,7 @@ class Suite(Strict):
     """The target that trains the whole course; its accuracy counts for others with equal state digests."""
     seeds: tuple[int, ...] = Field(min_length=1)
     rounding: Literal["nearest", "stochastic", "extended"] = "stochastic"
+    gradient: Gradient = DEFAULT_GRADIENT
     device_steps: int = Field(ge=1)
     """Training steps every target runs: timed, and digested at the end."""
     digest_steps: int = Field(default=20, ge=1)
@@ -83,7 +98,7 @@ class Suite(Strict):
 
     def firmware_key(self, method: Method) -> str:
         """Methods with equal keys have the same firmware; they differ in how they are trained only."""
-        key = f"{method.scheme_name} {method.rounding or self.rounding}"
+        key = f"{method.scheme_name} {method.rounding or self.rounding} {method.gradient or self.gradient}"
         key += f" accumulate-{method.accumulate}" if method.accumulate > 1 else ""
         return key if method.quantization_aware_scaling else f"{key} unscaled"
 

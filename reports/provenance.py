@@ -9,6 +9,9 @@ from harness.results.document import RunDocument
 
 Fields = dict[str, str]
 
+GRADIENTS = {"f32": "f32 (float32)", "i16": "i16 (int16 with a shared exponent)"}
+"""What the formats are, in words."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -89,6 +92,7 @@ def _fields(run: RunDocument) -> Fields:
         "Epochs": str(run.accuracy.epochs) if run.accuracy else "",
         "Accuracy computed on": run.accuracy.computed_on if run.accuracy else "",
         "Weight rounding": scheme.rounding,
+        "Gradients": GRADIENTS[scheme.gradient],
         "Learning rate per image": f"{scheme.learning_rate:g}",
         "Images per weight update": str(scheme.accumulate),
         "Host": origin.host,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,9 +15,6 @@ from harness.commands.options import (
     StepTimeoutOption,
 )
 
-if TYPE_CHECKING:
-    pass
-
 
 def accuracy(
     suite: Annotated[str, typer.Argument(help="Name of a suite, such as people-detection.")],
@@ -27,6 +24,10 @@ def accuracy(
     rounding: Annotated[
         list[str] | None,
         typer.Option("--rounding", help="nearest, stochastic or extended; several are compared."),
+    ] = None,
+    gradient: Annotated[
+        list[str] | None,
+        typer.Option("--gradient", help="f32 or i16; several are compared. Default: the suite's."),
     ] = None,
     learning_rates: Annotated[
         str | None,
@@ -52,15 +53,18 @@ def accuracy(
     """Measure held-out accuracy by method, at batch 1, on the host.
 
     Each method's learning rate is chosen on a validation part. Prints a table with 95 % intervals over seeds
-    and test images and the paired difference to last-layer; writes accuracy.json and accuracy.csv to --out.
+    and test images and the paired difference to last-layer; where several roundings or gradient formats are
+    given, the paired difference to the first one too. Writes accuracy.json and accuracy.csv to --out.
     """
     from harness import accuracy_study as study_module
     from harness.accuracy_tables import print_rows, write_rows
+    from harness.accuracy_variants import Options
     from harness.progress import ProgressWatcher, busy
-    from harness.request import Overrides, check_roundings, make_request
+    from harness.request import Overrides, check_gradients, check_roundings, make_request
 
     roundings = tuple(dict.fromkeys(rounding or ("stochastic",)))
     check_roundings(roundings)
+    check_gradients(gradient or ())
     rates = _parse_rates(learning_rates)
     with busy("reading the network and the dataset"):
         request = make_request(
@@ -78,8 +82,9 @@ def accuracy(
             ),
             reference_only=True,
         )
+    options = Options(roundings, tuple(dict.fromkeys(gradient or (request.suite.gradient,))))
     study = study_module.make_study(
-        request, roundings, rates, tuple(range(selection_seeds)), tuple(range(seeds)), folds
+        request, options, rates, tuple(range(selection_seeds)), tuple(range(seeds)), folds
     )
     with ProgressWatcher() as watcher:
         rows, warnings = study_module.run_study(study, watcher)

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from harness.commands.options import GradientOption
+
 
 def compile_command(
-    backbone: Annotated[Path, typer.Argument(help="A network: .npz of trainbench or .pkl of tiny-training.")],
+    backbone: Annotated[str, typer.Argument(help="A network: .npz, .pkl, or the name of a shipped one.")],
     scheme: Annotated[
         str, typer.Option("--scheme", "-s", help="A scheme's name, such as sparse-49kb, or a .toml file.")
     ],
@@ -18,23 +20,31 @@ def compile_command(
     rounding: Annotated[
         str, typer.Option("--rounding", help="Of weight updates: nearest, stochastic or extended.")
     ] = "stochastic",
+    gradient: GradientOption = None,
     accumulate: Annotated[int, typer.Option("--accumulate", min=1, help="Images per update.")] = 1,
 ) -> None:
     """Compile BACKBONE with an update scheme to C in a folder that stands alone; print the memory plan."""
-    from engine.compiler import CompileOptions, compile_trainer
+    from engine.compiler import DEFAULT_GRADIENT, CompileOptions, compile_trainer
     from engine.frontends import load_backbone
     from engine.schemes import load_scheme
+    from harness.backbones import backbone_file
     from harness.prepare import SCHEME_LIBRARY
     from harness.progress import busy
+    from harness.request import check_gradients, check_roundings
 
-    network = load_backbone(backbone)
-    options = CompileOptions(classes=classes, rounding=rounding, accumulate=accumulate)
+    options = CompileOptions(
+        classes=classes, rounding=rounding, gradient=gradient or DEFAULT_GRADIENT, accumulate=accumulate
+    )
+    check_roundings((options.rounding,))
+    check_gradients((options.gradient,))
+    network = load_backbone(backbone_file(backbone))
     chosen = load_scheme(scheme, network, SCHEME_LIBRARY)
     with busy(f"compiling {network.name}, {chosen.name}"):
         trainer = compile_trainer(network, chosen, options, out)
     typer.echo(trainer.plan_text)
     typer.echo(
-        f"{out}: {trainer.network}, {trainer.scheme.name}; arena {trainer.arena_bytes} bytes (lower bound"
+        f"{out}: {trainer.network}, {trainer.scheme.name}, {options.rounding} rounding, {options.gradient}"
+        f" gradients; arena {trainer.arena_bytes} bytes (lower bound"
         f" {trainer.plan.lower_bound}, gap {trainer.plan.gap_bytes}), state {trainer.state_bytes} bytes,"
         f" extra memory (analytic) {trainer.extra_memory_analytic} bytes"
     )

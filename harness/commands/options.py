@@ -20,6 +20,10 @@ DatasetOption = Annotated[
 RoundingOption = Annotated[
     str | None, typer.Option("--rounding", help="Of weight updates: nearest, stochastic or extended.")
 ]
+GradientOption = Annotated[
+    str | None,
+    typer.Option("--gradient", help="Gradients of feature maps: f32 or i16; default: the compiler's."),
+]
 EpochsOption = Annotated[
     int | None, typer.Option("--epochs", min=1, help="Epochs after the warm-up, for every method.")
 ]

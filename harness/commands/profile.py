@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.options import StepTimeoutOption
+from harness.commands.options import GradientOption, StepTimeoutOption
 
 
 def profile(
@@ -20,6 +20,7 @@ def profile(
     rounding: Annotated[
         str, typer.Option("--rounding", help="Of weight updates: nearest, stochastic or extended.")
     ] = "stochastic",
+    gradient: GradientOption = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps to run.")] = 5,
     csv: Annotated[bool, typer.Option("--csv", help="Print figures as CSV and nothing else.")] = False,
     html: Annotated[
@@ -31,17 +32,18 @@ def profile(
 
     Ticks per operator come from a build that reads the clock before each; all else from one that does not.
     """
-    import tempfile
-
+    from engine.compiler import DEFAULT_GRADIENT
     from harness.backbones import backbone_file
     from harness.profile.figures import profile_figures
-    from harness.profile.run import ProfileRequest, profile_scheme
+    from harness.profile.run import ProfileRequest, build_folder, profile_scheme
     from harness.profile.tables import print_profile
     from harness.progress import busy
-    from harness.request import check_roundings, check_targets
+    from harness.request import check_gradients, check_roundings, check_targets
     from harness.session import STEP_SECONDS
 
+    chosen = gradient or DEFAULT_GRADIENT
     check_roundings((rounding,))
+    check_gradients((chosen,))
     check_targets((target,))
     request = ProfileRequest(
         backbone=backbone_file(backbone),
@@ -49,14 +51,12 @@ def profile(
         classes=classes,
         target=target,
         rounding=rounding,
+        gradient=chosen,
         steps=steps,
         step_seconds=step_timeout or STEP_SECONDS,
     )
-    with (
-        busy(f"profiling {scheme} on {target}"),
-        tempfile.TemporaryDirectory(prefix="trainbench-profile-") as name,
-    ):
-        run = profile_scheme(request, Path(name), lambda done, total: None)
+    with busy(f"profiling {scheme} on {target}"), build_folder() as folder:
+        run = profile_scheme(request, folder, lambda done, total: None)
     if csv:
         typer.echo(profile_figures(run).to_csv(index=False), nl=False)
     else:

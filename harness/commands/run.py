@@ -11,6 +11,7 @@ from harness.commands.options import (
     BackboneOption,
     DatasetOption,
     EpochsOption,
+    GradientOption,
     JobsOption,
     RoundingOption,
     StepTimeoutOption,
@@ -36,6 +37,7 @@ def run(
         typer.Option("--out", help="Folder of the results; with finished cells in it, only the rest is run."),
     ] = None,
     rounding: RoundingOption = None,
+    gradient: GradientOption = None,
     epochs: EpochsOption = None,
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", help="Step size per image, instead of the suite's.")
@@ -77,6 +79,7 @@ def run(
                 dataset=dataset,
                 out=out,
                 rounding=rounding,
+                gradient=gradient,
                 epochs=epochs,
                 learning_rate=learning_rate,
                 steps=steps,

@@ -6,6 +6,10 @@ accuracy: the pictures are noise.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from engine.frontends import load_backbone
 from engine.schemes import network_shape
 from harness.assemble import Inputs
 from harness.cell import Samples, Task
+from harness.errors import BuildError
 from harness.execute import CellJob, prepare_method, run_on_samples
 from harness.measure.accuracy import Course
 from harness.profile import pictures
@@ -38,6 +43,7 @@ class ProfileRequest:
     classes: int
     target: str
     rounding: str
+    gradient: str
     steps: int = STEPS
     step_seconds: float = STEP_SECONDS
 
@@ -51,7 +57,15 @@ def profile_scheme(request: ProfileRequest, folder: Path, report: Report) -> Run
     inputs, samples = _inputs(request)
     method = Method(name=request.scheme, learning_rate=LEARNING_RATE)
     prepared = prepare_method(
-        inputs, method, request.rounding, (request.target,), None, True, folder, lambda done, total: None
+        inputs,
+        method,
+        request.rounding,
+        request.gradient,
+        targets=(request.target,),
+        sram_budget=None,
+        profile=True,
+        folder=folder,
+        report=lambda done, total: None,
     )
     if request.target in prepared.refused:
         raise prepared.refused[request.target]
@@ -69,6 +83,20 @@ def profile_scheme(request: ProfileRequest, folder: Path, report: Report) -> Run
         fewest_ticks=1,
     )
     return run_on_samples(job, samples, report)
+
+
+@contextmanager
+def build_folder() -> Iterator[Path]:
+    """A temporary folder, removed afterwards but for a BuildError, whose message names a log in it."""
+    folder = Path(tempfile.mkdtemp(prefix="trainbench-profile-"))
+    try:
+        yield folder
+    except BuildError:
+        raise
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    shutil.rmtree(folder)
 
 
 def _inputs(request: ProfileRequest) -> tuple[Inputs, Samples]:

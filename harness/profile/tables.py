@@ -37,8 +37,9 @@ def _say(text: str) -> None:
 
 def _heading(run: RunDocument) -> str:
     return (
-        f"{run.provenance.model_name}, {run.method}, {run.scheme.rounding} rounding, on {run.target}"
-        f" ({run.target_title}); data: {run.provenance.dataset_description}"
+        f"{run.provenance.model_name}, {run.method}, {run.scheme.rounding} rounding,"
+        f" {run.scheme.gradient} gradients, on {run.target} ({run.target_title});"
+        f" data: {run.provenance.dataset_description}"
     )
 
 

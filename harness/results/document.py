@@ -99,6 +99,8 @@ class SchemeSummary(Document):
     """e.g. 'conv24 r=0.25'"""
     trainable_values: int
     rounding: Literal["nearest", "stochastic", "extended"]
+    gradient: Literal["f32", "i16"] = "f32"
+    """Of feature maps. Documents from before there was a choice do not say: theirs are float32."""
     learning_rate: float
     accumulate: int = 1
     extra_memory_analytic: int

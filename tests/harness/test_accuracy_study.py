@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from harness import accuracy_study as study
+from harness.accuracy_variants import Reference
 from harness.errors import HarnessError
 from harness.results.document import Accuracy, RunDocument
 from harness.suite import Method
@@ -60,31 +61,37 @@ def test_a_choice_at_an_end_of_the_grid_is_said() -> None:
     assert "a: the chosen learning rate 0.4 is the largest" in warning
 
 
-def test_roundings_make_variants_but_for_the_baseline() -> None:
-    assert [(m.name, m.rounding) for m in study.variants(METHODS, ("nearest",))] == [
-        ("last-layer", "nearest"),
-        ("sparse", "nearest"),
-    ]
-    several = study.variants(METHODS, ("stochastic", "nearest"))
-    assert [(m.name, m.scheme_name, m.rounding) for m in several] == [
-        ("last-layer", "last-layer", "stochastic"),
-        ("sparse stochastic", "sparse", "stochastic"),
-        ("sparse nearest", "sparse", "nearest"),
-    ]
-
-
 def test_rows_compare_with_the_baseline_paired(make_run: MakeRun, accuracy_of: MakeAccuracy) -> None:
     final = [
         make_run(method="last-layer", seed=seed, accuracy=accuracy_of(LABELS, (0, 1, 1, 0)))
         for seed in (0, 1)
     ] + [make_run(method="sparse", seed=seed, accuracy=accuracy_of(LABELS, (0, 1, 0, 0))) for seed in (0, 1)]
     choice = {"last-layer": (0.1, 0.9), "sparse": (0.2, 0.8)}
-    baseline, sparse = study.make_rows(METHODS, [choice], final)
+    baseline, sparse = study.make_rows(METHODS, [choice], final, {})
     assert baseline.against_baseline is None
     assert sparse.against_baseline is not None
     assert sparse.against_baseline.value == pytest.approx(0.25)
     assert (sparse.before.value, sparse.after.value) == (0.5, 0.75)
     assert (sparse.learning_rates, sparse.validation_accuracy, sparse.state_bytes) == ((0.2,), 0.8, 12)
+
+
+def test_a_variant_is_compared_with_its_reference_paired(
+    make_run: MakeRun, accuracy_of: MakeAccuracy
+) -> None:
+    methods = tuple(Method(name=name, scheme="sparse", learning_rate=1.0) for name in ("a f32", "a i16"))
+    guesses = {"a f32": (0, 1, 0, 0), "a i16": (0, 1, 0, 1)}
+    final = [
+        make_run(method=name, seed=seed, accuracy=accuracy_of(LABELS, guess))
+        for name, guess in guesses.items()
+        for seed in (0, 1)
+    ]
+    choice = dict.fromkeys(guesses, (0.1, 0.9))
+    held_against = {"a i16": Reference("a f32", "i16", "f32")}
+    first, second = study.make_rows(methods, [choice], final, held_against)
+    assert first.reference is first.against_reference is first.against_baseline is None
+    assert second.reference == held_against["a i16"]
+    assert second.against_reference is not None
+    assert second.against_reference.value == pytest.approx(0.25)
 
 
 def test_folds_are_pooled_by_method_and_seed(make_run: MakeRun, accuracy_of: MakeAccuracy) -> None:

@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from engine.compiler import DEFAULT_GRADIENT
 from harness.errors import HarnessError, UsageError
-from harness.suite import Cell, load_suite, make_cells, select_methods, suite_names
+from harness.suite import Cell, Method, load_suite, make_cells, select_methods, suite_names
 
 
 def test_every_suite_loads() -> None:
@@ -45,6 +47,21 @@ def test_cells_are_the_product_without_duplicates() -> None:
     cells = make_cells(["b", "a", "b"], methods, [0, 1, 0])
     assert len(cells) == len(set(cells)) == 8
     assert cells[0] == Cell("b", methods[0].name, 0)
+
+
+def test_gradients_are_part_of_what_makes_a_firmware() -> None:
+    suite = load_suite("people-detection")
+    method = suite.methods[0]
+    assert suite.gradient == DEFAULT_GRADIENT
+    own = method.model_copy(update={"gradient": "i16"})
+    other = suite.model_copy(update={"gradient": "f32"})
+    assert other.firmware_key(own) != other.firmware_key(method)
+    assert other.model_copy(update={"gradient": "i16"}).firmware_key(method) == other.firmware_key(own)
+
+
+def test_an_unknown_gradient_format_is_named() -> None:
+    with pytest.raises(ValidationError, match="no gradient format named 'f16'; there are: f32, i16"):
+        Method(name="full", learning_rate=1.0, gradient="f16")
 
 
 @pytest.mark.parametrize(

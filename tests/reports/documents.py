@@ -269,7 +269,7 @@ def operator_ticks(memory: MemoryPlan) -> tuple[OperatorTicks, ...]:
 def hostile(run: RunDocument, payload: str, spare: str = "") -> RunDocument:
     """`run` with `payload` at the end of every string that is free text, but for fields named `spare`."""
     fields = run.model_dump()
-    closed = {"status", "kind", "unit", "phase", "what", "rounding"}
+    closed = {"status", "kind", "unit", "phase", "what", "rounding", "gradient"}
 
     def poison(value: Any, key: str, inside: str) -> Any:
         if isinstance(value, dict):

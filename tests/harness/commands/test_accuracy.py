@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -43,6 +44,27 @@ def test_a_study_ends_with_a_row_for_each_method_and_is_resumed(
     assert "4 finished cells are kept" in second.stderr
     assert "run:" not in second.stderr
     assert second.stdout == first.stdout
+
+
+def test_gradient_formats_are_compared_paired(
+    trainbench: Command, backbone_file: Path, tmp_path: Path
+) -> None:
+    result = trainbench(
+        *("accuracy", "people-detection", "--backbone", backbone_file, "--epochs", "1", "--seeds", "2"),
+        *("--method", "last:2", "--gradient", "f32", "--gradient", "i16", "--learning-rates", "0.001"),
+        *("--out", tmp_path / "study"),
+    )
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"last:2 i16, i16 − f32: [+−]\d+\.\d \[[+−]\d+\.\d, [+−]\d+\.\d\] points", result.stdout)
+    with (tmp_path / "study" / "accuracy.csv").open() as stream:
+        first, second = csv.DictReader(stream)
+    assert (first["gradient"], second["gradient"]) == ("f32", "i16")
+    assert (first["reference"], second["reference"]) == ("", "last:2 f32")
+    keys = ("minus_reference_low", "minus_reference", "minus_reference_high")
+    low, gain, high = (float(second[key]) for key in keys)
+    assert low <= gain <= high
+    after = float(second["accuracy_after"]) - float(first["accuracy_after"])
+    assert gain == pytest.approx(after)
 
 
 def test_test_images_play_no_part_in_the_choice(

@@ -30,6 +30,8 @@ def assert_one_sentence(result: subprocess.CompletedProcess[str], *words: str) -
         (("run", "people-detection", "--target", "moon"), ("no target named 'moon'", "qemu-mps2-an500")),
         (("run", "people-detection", "--method", "magic"), ("no method named 'magic'", "sparse-49kb")),
         (("run", "people-detection", "--rounding", "up"), ("no rounding named 'up'", "stochastic")),
+        (("run", "people-detection", "--gradient", "f16"), ("no gradient format named 'f16'", "i16")),
+        (("accuracy", "people-detection", "--gradient", "f16"), ("no gradient format named 'f16'", "i16")),
         (("run", "people-detection", "--backbone", "gone.npz"), ("gone.npz",)),
         (("run", "people-detection", "--seed", "-1"), ("seed -1",)),
         (("run", "people-detection", "--learning-rate", "nan"), ("learning rate",)),
@@ -38,6 +40,10 @@ def assert_one_sentence(result: subprocess.CompletedProcess[str], *words: str) -
         (("report", "missing"), ("missing", "not a folder")),
         (("figures", "missing"), ("missing", "not a folder")),
         (("compile", "gone.pkl", "--scheme", "full", "--out", "x"), ("gone.pkl",)),
+        (
+            ("compile", "gone.pkl", "--scheme", "full", "--out", "x", "--gradient", "f16"),
+            ("no gradient format named 'f16'", "i16"),
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -68,6 +69,7 @@ def test_a_profile_on_the_host_has_times_and_no_sram(
         (("--scheme", "magic"), ("no scheme named 'magic'", "last-layer")),
         (("--target", "moon"), ("no target named 'moon'", QEMU)),
         (("--rounding", "up"), ("no rounding named 'up'", "stochastic")),
+        (("--gradient", "f16"), ("no gradient format named 'f16'", "i16")),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -81,6 +83,15 @@ def test_bad_input_is_one_sentence(
     assert result.stdout == ""
     for word in expected:
         assert word in result.stderr
+
+
+def test_the_gradient_format_is_compiled_and_said(trainbench: Command, backbone_file: Path) -> None:
+    words = ("profile", backbone_file, "--scheme", "last:3", "--target", "host", "--gradient")
+    texts = {name: trainbench(*words, name).stdout for name in ("f32", "i16")}
+    for name, text in texts.items():
+        assert f"{name} gradients" in text
+    arenas = {re.findall(r"plan: arena \(analytic\) +([\d,]+)", text)[0] for text in texts.values()}
+    assert len(arenas) == 2
 
 
 def test_a_network_that_is_not_there_lists_the_shipped_ones(trainbench: Command) -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from engine.autodiff import GRADIENTS
+from engine.compiler import DEFAULT_GRADIENT
 from harness.results.store import SUFFIX, load_documents
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -140,6 +142,22 @@ def test_other_inputs_are_run_again(
     assert "kept" not in result.stderr
     rounding = {run.scheme.rounding for run in load_documents(out) if (run.target, run.seed) == ("host", 0)}
     assert rounding == {"nearest"}
+
+
+def test_the_gradient_format_is_an_override_and_told(
+    finished: Path, backbone_file: Path, trainbench: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(finished, out)
+    words = arguments(backbone_file, out, "--target", "host", "--seed", "0", "--gradient")
+    default = {run.scheme.gradient for run in load_documents(finished)}
+    assert default == {DEFAULT_GRADIENT}
+    other = next(name for name in GRADIENTS if name != DEFAULT_GRADIENT)
+    result = trainbench(*words, other)
+    assert result.returncode == 0, result.stderr
+    assert "kept" not in result.stderr
+    gradient = {run.scheme.gradient for run in load_documents(out) if (run.target, run.seed) == ("host", 0)}
+    assert gradient == {other}
 
 
 def test_a_budget_that_is_too_small_fails_in_one_sentence(
