@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from harness.commands.accuracy import accuracy
+from harness.commands.bench import bench
 from harness.commands.compile import compile_command
 from harness.commands.figures import figures
 from harness.commands.profile import profile
@@ -35,6 +36,7 @@ app.command("report")(report)
 app.command("figures")(figures)
 app.command("accuracy")(accuracy)
 app.command("profile")(profile)
+app.add_typer(bench, name="bench")
 
 
 class Ended(BaseException):
