@@ -30,9 +30,6 @@ def kernels(
 
     Both run in one firmware on the same data; if any byte they write differs, that is an error.
     """
-    import tempfile
-    from pathlib import Path
-
     from harness.bench.cases import select_cases
     from harness.bench.run import run_bench
     from harness.bench.table import bench_figures, print_bench
@@ -40,19 +37,17 @@ def kernels(
     from harness.request import check_targets
     from harness.session import STEP_SECONDS
     from harness.targets import load_target
+    from harness.work_folder import work_folder
 
     check_targets((target,))
     cases = select_cases(kernel)
     job = f"kernels on {target}"
-    with (
-        ProgressWatcher() as watcher,
-        tempfile.TemporaryDirectory(prefix="trainbench-bench-") as name,
-    ):
+    with ProgressWatcher() as watcher, work_folder("bench") as folder:
         watcher.started(job)
         measured = run_bench(
             load_target(target),
             cases,
-            Path(name),
+            folder,
             step_timeout or STEP_SECONDS,
             lambda done, total: watcher.progress(job, done, total),
         )
