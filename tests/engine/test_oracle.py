@@ -11,6 +11,7 @@ import pytest
 from real_loss import RealStep
 from small_networks import full, image, shared_backbone, small_backbone, training_module
 
+from engine.autodiff import GRADIENTS
 from engine.frontends import load_backbone
 from engine.frontends.backbone import Backbone, Block, ConvLayer, LayerQuantization
 from engine.graph import Array
@@ -91,21 +92,23 @@ class TorchNetwork:
         return self.torch.clamp(x, -128.0, 127.0)
 
 
+@pytest.mark.parametrize("gradient", GRADIENTS)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_state_gradients_are_those_of_autograd(name: str) -> None:
+def test_state_gradients_are_those_of_autograd(name: str, gradient: str) -> None:
+    """In both graphs; an int16 gradient is the real one here, its multipliers are what is compared."""
     backbone = backbone_of(name)
-    module = training_module(backbone, full(backbone), classes=10, qas=False)
+    module = training_module(backbone, full(backbone), classes=10, qas=False, gradient=gradient)
     step = RealStep(module, image(1, backbone.input_size), LABEL)
     network = TorchNetwork(backbone, step.state)
     loss = network.loss(step.image, LABEL)
     loss.backward()
     assert float(loss.detach()) == pytest.approx(float(step.values["loss"]), rel=1e-9)
     errors = {}
-    for state, gradient in step.state_gradients.items():
+    for state, found in step.state_gradients.items():
         expected = network.parameters[state].grad.numpy()
         alive = _alive(module.data, state)
         assert np.linalg.norm(expected[alive]) > 0, state
-        difference = np.linalg.norm(gradient[alive] - expected[alive])
+        difference = np.linalg.norm(found[alive] - expected[alive])
         errors[state] = float(difference / np.linalg.norm(expected[alive]))
     assert len(errors) == 2 * len(backbone.layers) + 2
     assert {state: error for state, error in errors.items() if not error < TOLERANCE} == {}
