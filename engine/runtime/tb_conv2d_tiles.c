@@ -3,6 +3,7 @@
 
 #if TB_DSP
 void tb_conv2d_tile(tb_conv2d_tiles_t *tiles, int masked, uint32_t channels, uint32_t pixels) {
+  const int32_t zero = masked ? tiles->zero - 128 : tiles->zero;
   int32_t acc[8];
   for (uint32_t i = 0; i < 8; i++) acc[i] = tiles->bias[i >> 2];
   tb_gemm_tile(tiles->rows, tiles->columns, tiles->pairs, acc);
@@ -11,7 +12,7 @@ void tb_conv2d_tile(tb_conv2d_tiles_t *tiles, int masked, uint32_t channels, uin
   for (uint32_t p = 0; p < 4; p++) {
     for (uint32_t c = 0; c < 2; c++) {
       const int32_t scaled = (int32_t)((uint32_t)acc[c * 4 + p] << tiles->shift);
-      const int32_t value = tb_smmlar(scaled, tiles->multiplier[c], tiles->zero), kept = tb_ssat8(value);
+      const int32_t value = tb_smmlar(scaled, tiles->multiplier[c], zero), kept = tb_ssat8(value);
       bits = bits >> 1 | (uint32_t)(value != kept) << 31;
       if (p < pixels && c < channels) tiles->y[c] = (int8_t)kept;
     }
@@ -54,7 +55,7 @@ void tb_conv2d_tile(tb_conv2d_tiles_t *tiles, int masked, uint32_t channels, uin
   "ssat " a ", #8, " a "\n ssat " b ", #8, " b "\n"                          \
   "bfi " a ", " b ", #8, #8\n"
 
-__attribute__((naked, noinline)) static void whole_tiles(tb_conv2d_tiles_t *tiles) {
+__attribute__((naked, noinline)) void tb_conv2d_whole_tiles(tb_conv2d_tiles_t *tiles) {
   __asm volatile(BEGIN
                  OUTPUTS("r6", "r10") "strh r6, [r5]\n"
                  OUTPUTS("r7", "r11") "strh r7, [r5, r0]\n"
@@ -71,7 +72,7 @@ __attribute__((naked, noinline)) static void whole_tiles(tb_conv2d_tiles_t *tile
   "cmp " b ", #256\n rrx r0, r0\n usat " b ", #8, " b "\n"                   \
   "orr " a ", " a ", " b ", lsl #8\n eor " a ", " a ", #0x80808080\n"
 
-__attribute__((naked, noinline)) static void whole_masked_tiles(tb_conv2d_tiles_t *tiles) {
+__attribute__((naked, noinline)) void tb_conv2d_masked_tiles(tb_conv2d_tiles_t *tiles) {
   __asm volatile(BEGIN
                  "ldr r0, [r1]\n"
                  MASKED_OUTPUTS("r6", "r10") "strh r6, [r5]\n ldr r10, [sp]\n"
@@ -84,20 +85,4 @@ __attribute__((naked, noinline)) static void whole_masked_tiles(tb_conv2d_tiles_
 
 _Static_assert(offsetof(tb_conv2d_tiles_t, shift) == 48, "the assembly knows where each member lies");
 #endif
-
-void tb_conv2d_tiles(tb_conv2d_tiles_t *tiles, int masked) {
-#if TB_DSP_ASM
-  if (tiles->shift == 0) {
-    if (tiles->columns == tiles->columns_end) return;
-    if (masked) {
-      tiles->zero += 128;
-      whole_masked_tiles(tiles);
-      tiles->zero -= 128;
-    } else {
-      whole_tiles(tiles);
-    }
-  }
-#endif
-  while (tiles->columns != tiles->columns_end) tb_conv2d_tile(tiles, masked, TB_TILE_ROWS, TB_TILE_COLUMNS);
-}
 #endif

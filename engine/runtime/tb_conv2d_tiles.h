@@ -12,7 +12,7 @@
 typedef struct {
   uint32_t step; /* bytes from pixel to pixel of the outputs */
   int32_t multiplier[2];
-  int32_t zero; /* of the outputs */
+  int32_t zero; /* of the outputs; plus 128 where a mask is wanted */
   int8_t *y;    /* output of the first pixel and channel */
   int32_t bias[2];
   const uint32_t *rows;
@@ -23,10 +23,14 @@ typedef struct {
   uint32_t shift;
 } tb_conv2d_tiles_t;
 
-/* The tiles up to columns_end. Moves `y` and `columns` behind them. */
-void tb_conv2d_tiles(tb_conv2d_tiles_t *tiles, int masked);
-
-/* One tile of `channels` <= 2 and `pixels` <= 4. Mask bits of outputs that are not there are undefined. */
+/* One tile of `channels` <= 2 and `pixels` <= 4. Moves `y` and `columns` behind it. Mask bits of outputs that are not there
+ * are undefined. */
 void tb_conv2d_tile(tb_conv2d_tiles_t *tiles, int masked, uint32_t channels, uint32_t pixels);
+
+#if TB_DSP_ASM
+/* The whole tiles up to columns_end, at least one; shift must be 0. */
+void tb_conv2d_whole_tiles(tb_conv2d_tiles_t *tiles);
+void tb_conv2d_masked_tiles(tb_conv2d_tiles_t *tiles);
+#endif
 
 #endif

@@ -1,8 +1,22 @@
-/* tb_expand.c: activations widened, in assembly with all 14 registers. The plain twin: tb_expand.h. */
+/* tb_expand.c: weights and activations widened, in assembly: GCC neither stores four registers at once nor keeps 14 of them.
+ * The plain twins: tb_expand.h. */
 #include "tb_expand.h"
 
 #if TB_DSP_ASM
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* the assembly finds them in r0 to r3 and on the stack */
+
+__attribute__((naked, noinline)) uint32_t *tb_expand_row_groups(const int8_t *row0, const int8_t *row1, uint32_t groups,
+                                                                uint32_t *rows) {
+  __asm volatile(
+      "push {r4-r7, lr}\n"
+      "1: ldr r12, [r0], #4\n ldr lr, [r1], #4\n"
+      "sxtb16 r4, r12\n sxtb16 r5, lr\n sxtb16 r6, r12, ror #8\n sxtb16 r7, lr, ror #8\n"
+      "stm r3!, {r4-r7}\n"
+      "subs r2, #1\n"
+      "bne 1b\n"
+      "mov r0, r3\n"
+      "pop {r4-r7, pc}\n");
+}
 
 /* r1 bytes of a pixel, r3 three times that, r12 add, lr groups left. Stack: end 0, then 9 registers, gap 40, add 44. Within a
  * tile r0 moves by one pixel; three more lead to the next tile. */

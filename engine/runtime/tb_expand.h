@@ -24,14 +24,24 @@ TB_INLINE uint32_t *tb_expand_row_words(uint32_t w0, uint32_t w1, uint32_t *rows
   return rows + 4;
 }
 
-/* Two rows of `count` weights, at any addresses. Returns the end of what it wrote, TB_TERMS(count) words. */
-TB_INLINE uint32_t *tb_expand_rows(const int8_t *row0, const int8_t *row1, uint32_t count, uint32_t *rows) {
-  TB_UNROLL
-  for (uint32_t i = count >> 2; i != 0; i--, row0 += 4, row1 += 4) {
+/* Two rows of 4 * `groups` weights, at any addresses; groups > 0. Returns the end of what it wrote. */
+#if TB_DSP_ASM
+uint32_t *tb_expand_row_groups(const int8_t *row0, const int8_t *row1, uint32_t groups, uint32_t *rows);
+#else
+TB_INLINE uint32_t *tb_expand_row_groups(const int8_t *row0, const int8_t *row1, uint32_t groups, uint32_t *rows) {
+  for (; groups != 0; groups--, row0 += 4, row1 += 4) {
     rows = tb_expand_row_words(tb_load32(row0), tb_load32(row1), rows);
   }
-  if ((count & 3u) == 0) return rows;
-  return tb_expand_row_words(tb_load_bytes(row0, count & 3u), tb_load_bytes(row1, count & 3u), rows);
+  return rows;
+}
+#endif
+
+/* The same of `count` weights, any number of them: TB_TERMS(count) words. */
+TB_INLINE uint32_t *tb_expand_rows(const int8_t *row0, const int8_t *row1, uint32_t count, uint32_t *rows) {
+  const uint32_t whole = count & ~3u, left = count & 3u;
+  if (whole != 0) rows = tb_expand_row_groups(row0, row1, whole / 4, rows);
+  if (left == 0) return rows;
+  return tb_expand_row_words(tb_load_bytes(row0 + whole, left), tb_load_bytes(row1 + whole, left), rows);
 }
 
 TB_INLINE uint32_t *tb_expand_column_words(const uint32_t x[4], uint32_t add, uint32_t *columns) {
