@@ -22,15 +22,20 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 FACTS = SourceFacts("network", "scheme", "description", "digest", "table", 16, 1)
 
 
+GOLDEN_OPTIONS = {
+    "f32": CompileOptions(classes=3, rounding="extended", gradient="f32"),
+    "i16": CompileOptions(classes=3, gradient="i16"),
+}
+
+
 @pytest.mark.parametrize("name", ["trainer.c", "constants.c", "constants.h", "graph.txt"])
-def test_golden(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("gradient", GOLDEN_OPTIONS)
+def test_golden(tmp_path: Path, name: str, gradient: str) -> None:
     """The tiny network's files, whole: read the difference. UPDATE_GOLDEN=1 writes what is generated now."""
     scheme = Scheme("sparse", "half of the weights of two layers", 2, ((1, 0.5), (2, 0.5)))
-    compile_trainer(
-        tiny_backbone(), scheme, CompileOptions(classes=3, rounding="extended"), tmp_path / "trainer"
-    )
+    compile_trainer(tiny_backbone(), scheme, GOLDEN_OPTIONS[gradient], tmp_path / "trainer")
     generated = (tmp_path / "trainer" / name).read_text("utf-8")
-    golden = GOLDEN / name
+    golden = GOLDEN / gradient / name
     if os.environ.get("UPDATE_GOLDEN") == "1":
         golden.parent.mkdir(exist_ok=True)
         golden.write_text(generated, "utf-8")
@@ -79,10 +84,20 @@ def test_operators_say_what_they_do(backbone: Backbone) -> None:
         "3x3 stride 2, 8640 MACs"
     )
     assert said["stem.weight_update"] == (
-        "stem.weight_update: conv2d_update f32 8x8x5, i8 16x16x3 (scale 0.00784314, zero 0) -> i8 5x3x3x2, "
+        "stem.weight_update: conv2d_update f32 8x8x5, i8 16x16x2 (scale 0.00784314, zero 0) -> i8 5x3x3x2, "
         "3x3 stride 2, 5760 MACs"
     )
     assert said["loss"] == "loss: softmax_cross_entropy f32 4 -> f32 scalar, f32 4"
+
+
+def test_operators_of_integer_gradients_say_what_they_do(backbone: Backbone) -> None:
+    """Their exponents go without saying."""
+    graph = training_module(backbone, sparse(backbone), gradient="i16").graph
+    said = {op.name: describe(graph, op) for op in graph.operators}
+    assert said["pool.grad"] == "pool.grad: global_average_pool_grad_i16 f32 10 -> i16 1x1x10"
+    assert (
+        said["stem.masked_scale"] == "stem.masked_scale: masked_scale_i16 i16 8x8x5, bit 8x8x5 -> i16 8x8x5"
+    )
 
 
 def test_state_that_is_one_byte_repeated_needs_no_copy_in_flash(tmp_path: Path) -> None:
