@@ -58,9 +58,12 @@ def _depthwise_planes(g: ConvGeometry) -> int:
     return 32 * kernel * quads + 16 * (2 * kernel - 1) * row_words + 4 * tiles
 
 
-GRADIENT_BLOCK_BYTES = 16384
-"""What tb_conv2d_grad_input_i16 expands of the gradient at once, unless four pixels alone need more."""
+GRADIENT_BLOCK_BYTES = 8192
 GRADIENT_BLOCK_TILES = 16
+"""What tb_conv2d_grad_input_i16 expands of the gradient at once, and how many times four pixels, ..."""
+GRADIENT_MORE_BYTES = 18432
+GRADIENT_LEAST_TILES = 4
+"""... but up to this many bytes where a block would have fewer pixels than that."""
 UPDATE_BLOCK_BYTES = 8192
 """What tb_conv2d_update_i16 expands of the input at once, unless four channels alone need more."""
 UPDATE_BLOCK_TILES = 32
@@ -81,7 +84,9 @@ def conv2d_grad_scratch(g: ConvGeometry, *, split: bool) -> int:
     if not _is_pointwise(g):
         return 0
     pairs = -(-g.out_channels // 2)
-    limit = max(1, min(GRADIENT_BLOCK_TILES, GRADIENT_BLOCK_BYTES // (16 * pairs)))
+    limit = min(GRADIENT_BLOCK_TILES, GRADIENT_BLOCK_BYTES // (16 * pairs))
+    if limit < GRADIENT_LEAST_TILES:
+        limit = max(1, min(GRADIENT_LEAST_TILES, GRADIENT_MORE_BYTES // (16 * pairs)))
     tiles = _tiles_per_block(-(-(g.in_height * g.in_width) // 4), limit)
     return (16 * tiles + 8) * pairs
 

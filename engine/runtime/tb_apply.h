@@ -11,6 +11,11 @@ typedef struct {
   uint32_t key; /* of the tensor's stream */
 } tb_stream_t;
 
+/* In [0, 1); position = key of the stream + index of the element. */
+TB_INLINE float tb_uniform(uint32_t position) {
+  return (float)(tb_mix(position) >> 8) * 5.9604644775390625e-8f; /* 2^-24 */
+}
+
 tb_stream_t tb_open_stream(const tb_update_t *update, const tb_step_t *step);
 
 /* Move int8 weights index, index + stride, ... by -rates[i] * gradients[i]; a rate is learning rate * scale of the

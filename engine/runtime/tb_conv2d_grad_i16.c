@@ -8,8 +8,10 @@
 #include "tb_gradient_tiles.h"
 
 /* engine/operators/scratch.py plans with the same figures. */
-#define BLOCK_BYTES 16384u
+#define BLOCK_BYTES 8192u /* of paired gradients, ... */
 #define BLOCK_TILES 16u
+#define MORE_BYTES 18432u /* ... but this many where a block would have fewer than ... */
+#define LEAST_TILES 4u    /* ... these: each block widens all weights once */
 
 /* Where the gradient goes, and how much of it is stored: pixels before `first` whole; of the pixels of the block, [first,
  * end), the stored channels before (part, row). */
@@ -34,32 +36,40 @@ static output_t output_of(const tb_conv_t *conv, const tb_weights_t *weights, in
 /* The largest magnitude that the shift is enough for. */
 static uint32_t limit_of(const output_t *out) { return 0xffffffffu >> (16u - out->shift); }
 
+/* Stored channels [j, j + count) of pixels [first, end). */
+static void shift_channels(const output_t *out, const tb_part_t *part, uint32_t j, uint32_t count, uint32_t end,
+                           uint32_t by) {
+  for (uint32_t run; count > 0; j += run, count -= run) {
+    run = tb_minimum(count, tb_neighbours(part, j));
+    int16_t *values = out->dx + out->first * out->channels + tb_channel(part, j);
+    for (uint32_t p = out->first; p < end; p++, values += out->channels) tb_shift_stored(values, run, by);
+  }
+}
+
 /* A value came that needs a larger shift: halve all that is stored. Of the `rows` stored channels from out->row on, that is
  * what lies before `pixel`. */
 TB_NOINLINE void raise_shift(output_t *out, uint32_t rows, uint32_t pixel) {
   const uint32_t by = tb_shift_for(out->magnitudes) - out->shift;
   tb_shift_stored(out->dx, out->first * out->channels, by);
-  for (uint32_t i = 0; i <= out->part; i++) {
-    const uint32_t whole = i < out->part ? out->parts[i].count : out->row;
-    const uint32_t begun = i < out->part ? 0 : rows;
-    for (uint32_t j = 0; j < whole + begun; j++) {
-      const uint32_t channel = tb_channel(&out->parts[i], j), end = j < whole ? out->end : pixel;
-      for (uint32_t p = out->first; p < end; p++) tb_shift_stored(out->dx + p * out->channels + channel, 1, by);
-    }
-  }
+  for (uint32_t i = 0; i < out->part; i++) shift_channels(out, &out->parts[i], 0, out->parts[i].count, out->end, by);
+  shift_channels(out, &out->parts[out->part], 0, out->row, out->end, by);
+  shift_channels(out, &out->parts[out->part], out->row, rows, pixel, by);
   out->shift += by;
 }
 
 /* Pairs of output channels of up to four pixels: [pair][4 pixels]; what is missing is 0. */
 static void expand_pixels(const int16_t *gradient, uint32_t channels, uint32_t count, uint32_t pairs, uint32_t *columns) {
-  const int16_t *g0 = gradient, *g1 = g0 + channels, *g2 = g1 + channels, *g3 = g2 + channels;
-  uint32_t i = 0;
-  for (; count == TB_TILE_COLUMNS && i < channels / 2; i++, g0 += 2, g1 += 2, g2 += 2, g3 += 2) {
-    const uint32_t a = tb_load32(g0), b = tb_load32(g1), c = tb_load32(g2), d = tb_load32(g3);
-    columns[0] = a, columns[1] = b, columns[2] = c, columns[3] = d;
-    columns += TB_TILE_COLUMNS;
+  uint32_t done = 0;
+  if (count == TB_TILE_COLUMNS) {
+    const int16_t *g0 = gradient, *g1 = g0 + channels, *g2 = g1 + channels, *g3 = g2 + channels;
+    done = channels / 2;
+    TB_UNROLL
+    for (uint32_t i = done; i != 0; i--, g0 += 2, g1 += 2, g2 += 2, g3 += 2, columns += TB_TILE_COLUMNS) {
+      const uint32_t a = tb_load32(g0), b = tb_load32(g1), c = tb_load32(g2), d = tb_load32(g3);
+      columns[0] = a, columns[1] = b, columns[2] = c, columns[3] = d;
+    }
   }
-  for (; i < pairs; i++, columns += TB_TILE_COLUMNS) {
+  for (uint32_t i = done; i < pairs; i++, columns += TB_TILE_COLUMNS) {
     for (uint32_t p = 0; p < TB_TILE_COLUMNS; p++) {
       const int16_t *g = gradient + p * channels + 2 * i;
       const int32_t low = p < count && 2 * i < channels ? g[0] : 0;
@@ -71,17 +81,20 @@ static void expand_pixels(const int16_t *gradient, uint32_t channels, uint32_t c
 /* Pairs of output channels of one or two stored input channels: [pair][2 channels]; what is missing is 0. */
 static void expand_weights(const int8_t *weights, uint32_t step, uint32_t channels, uint32_t count, uint32_t pairs,
                            uint32_t *rows) {
-  uint32_t i = 0;
-  TB_UNROLL
-  for (; count == 2 && i < channels / 2; i++, weights += 2 * step, rows += TB_TILE_ROWS) {
-    uint16_t upper, lower;
-    memcpy(&upper, weights, sizeof upper);
-    memcpy(&lower, weights + step, sizeof lower);
-    const uint32_t square = upper | (uint32_t)lower << 16;
-    rows[0] = tb_sxtb16(square);
-    rows[1] = tb_sxtb16_odd(square);
+  uint32_t done = 0;
+  if (count == TB_TILE_ROWS) {
+    done = channels / 2;
+    TB_UNROLL
+    for (uint32_t i = done; i != 0; i--, weights += 2 * step, rows += TB_TILE_ROWS) {
+      uint16_t upper, lower;
+      memcpy(&upper, weights, sizeof upper);
+      memcpy(&lower, weights + step, sizeof lower);
+      const uint32_t square = tb_pack_low(upper, lower);
+      rows[0] = tb_sxtb16(square);
+      rows[1] = tb_sxtb16_odd(square);
+    }
   }
-  for (; i < pairs; i++, weights += 2 * step, rows += TB_TILE_ROWS) {
+  for (uint32_t i = done; i < pairs; i++, weights += 2 * step, rows += TB_TILE_ROWS) {
     for (uint32_t r = 0; r < TB_TILE_ROWS; r++) {
       const int32_t low = r < count && 2 * i < channels ? weights[r] : 0;
       rows[r] = tb_pair(low, r < count && 2 * i + 1 < channels ? weights[step + r] : 0);
@@ -121,7 +134,8 @@ static void pointwise_rows(output_t *out, tb_gradient_tiles_t *tiles, const uint
 static void pointwise_grad(const tb_conv_t *conv, const int16_t *gradient, output_t *out, uint32_t *scratch) {
   const uint32_t channels = conv->out_channels, pixels = (uint32_t)conv->in_height * conv->in_width;
   const uint32_t pairs = (channels + 1) / 2;
-  const uint32_t block = 4 * tb_tiles_per_block((pixels + 3) / 4, BLOCK_TILES, 16 * pairs, BLOCK_BYTES);
+  const uint32_t most = tb_fitting_tiles(16 * pairs, BLOCK_BYTES, BLOCK_TILES, MORE_BYTES, LEAST_TILES);
+  const uint32_t block = TB_TILE_COLUMNS * tb_tiles_per_block((pixels + 3) / 4, most);
   uint32_t *rows = scratch, *columns = scratch + TB_TILE_ROWS * pairs;
   tb_gradient_tiles_t tiles;
   tiles.step = 2 * out->channels;

@@ -7,8 +7,8 @@
  */
 #include "tb_apply.h"
 #include "tb_blocks.h"
-#include "tb_gemm.h"
 #include "tb_shared_exponent.h"
+#include "tb_update_tiles.h"
 
 /* engine/operators/scratch.py plans with the same figures. */
 #define BLOCK_BYTES 8192u
@@ -37,9 +37,27 @@ static void pack_pointwise(const layer_t *layer, uint32_t column, uint32_t first
   const uint32_t step = layer->conv->in_channels;
   const int32_t zero = layer->conv->in_zero;
   const int8_t *x = layer->x + first * step + tb_channel(&layer->part, column);
-  uint32_t i = 0;
-  for (; i + 2 <= count; i += 2, x += 2 * step, words += TB_TILE_COLUMNS) *words = tb_pair(x[0] - zero, x[step] - zero);
-  if (i < count) *words = tb_pair(x[0] - zero, 0);
+  TB_UNROLL
+  for (uint32_t i = count / 2; i != 0; i--, x += 2 * step, words += TB_TILE_COLUMNS) {
+    *words = tb_pack_low((uint32_t)(x[0] - zero), (uint32_t)(x[step] - zero));
+  }
+  if ((count & 1u) != 0) *words = tb_pair(x[0] - zero, 0);
+}
+
+/* The same of four columns that are neighbours in x, the first of them `channel`. */
+static void pack_neighbours(const layer_t *layer, uint32_t channel, uint32_t first, uint32_t count, uint32_t *tile) {
+  const uint32_t step = layer->conv->in_channels, add = tb_pair(-layer->conv->in_zero, -layer->conv->in_zero);
+  const int8_t *x = layer->x + first * step + channel;
+  TB_UNROLL
+  for (uint32_t i = count / 2; i != 0; i--, x += 2 * step, tile += TB_TILE_COLUMNS) {
+    const uint32_t upper = tb_load32(x), lower = tb_load32(x + step);
+    const uint32_t even = tb_sxtab16(add, upper), odd = tb_sxtab16_odd(add, upper);
+    const uint32_t even_below = tb_sxtab16(add, lower), odd_below = tb_sxtab16_odd(add, lower);
+    tile[0] = tb_pack_low(even, even_below), tile[1] = tb_pack_low(odd, odd_below);
+    tile[2] = tb_pack_high(even, even_below), tile[3] = tb_pack_high(odd, odd_below);
+  }
+  if ((count & 1u) == 0) return;
+  for (uint32_t c = 0; c < TB_TILE_COLUMNS; c++) tile[c] = tb_pair(x[c] - layer->conv->in_zero, 0);
 }
 
 /* The same for any kernel, stride and padding. */
@@ -71,14 +89,20 @@ static void pack_general(const layer_t *layer, uint32_t column, uint32_t first, 
   }
 }
 
-/* Columns [first_column, end) at the pixels of a chunk. */
-static void pack_columns(const layer_t *layer, uint32_t first_column, uint32_t end, uint32_t first, uint32_t count) {
+/* Columns [first_column, end) at the pixels of a chunk. Returns the end of what it wrote. */
+static const uint32_t *pack_columns(const layer_t *layer, uint32_t first_column, uint32_t end, uint32_t first,
+                                    uint32_t count) {
   const int pointwise = tb_is_pointwise(layer->conv);
+  const uint32_t pairs = (count + 1) / 2;
   uint32_t *tile = layer->operand;
-  for (uint32_t k = first_column; k < end; k += TB_TILE_COLUMNS, tile += TB_TILE_COLUMNS * layer->pairs) {
+  for (uint32_t k = first_column; k < end; k += TB_TILE_COLUMNS, tile += TB_TILE_COLUMNS * pairs) {
+    if (pointwise && tb_minimum(end - k, tb_neighbours(&layer->part, k)) >= TB_TILE_COLUMNS) {
+      pack_neighbours(layer, tb_channel(&layer->part, k), first, count, tile);
+      continue;
+    }
     for (uint32_t c = 0; c < TB_TILE_COLUMNS; c++) {
       if (k + c >= end) {
-        for (uint32_t i = 0; i < (count + 1) / 2; i++) tile[i * TB_TILE_COLUMNS + c] = 0;
+        for (uint32_t i = 0; i < pairs; i++) tile[i * TB_TILE_COLUMNS + c] = 0;
       } else if (pointwise) {
         pack_pointwise(layer, k + c, first, count, tile + c);
       } else {
@@ -86,6 +110,7 @@ static void pack_columns(const layer_t *layer, uint32_t first_column, uint32_t e
       }
     }
   }
+  return tile;
 }
 
 /* The gradient of output channel oc and the next, if there is one, at the pixels of a chunk. */
@@ -93,30 +118,20 @@ static void pack_rows(const layer_t *layer, uint32_t oc, uint32_t first, uint32_
   const uint32_t step = layer->conv->out_channels;
   const int16_t *g = layer->gradient + first * step + oc;
   uint32_t *rows = layer->rows;
-  uint32_t i = 0;
-  if (oc + 1 < step) {
-    for (; i + 2 <= count; i += 2, g += 2 * step, rows += TB_TILE_ROWS) {
-      const uint32_t upper = tb_load32(g), lower = tb_load32(g + step);
-      rows[0] = tb_pack_low(upper, lower);
-      rows[1] = tb_pack_high(upper, lower);
+  if (oc + 1 == step) {
+    for (uint32_t i = 0; i < count; i += 2, g += 2 * step, rows += TB_TILE_ROWS) {
+      rows[0] = tb_pair(g[0], i + 1 < count ? g[step] : 0);
+      rows[1] = 0;
     }
-    if (i < count) rows[0] = tb_pair(g[0], 0), rows[1] = tb_pair(g[1], 0);
     return;
   }
-  for (; i < count; i += 2, g += 2 * step, rows += TB_TILE_ROWS) {
-    rows[0] = tb_pair(g[0], i + 1 < count ? g[step] : 0);
-    rows[1] = 0;
+  TB_UNROLL
+  for (uint32_t i = count / 2; i != 0; i--, g += 2 * step, rows += TB_TILE_ROWS) {
+    const uint32_t upper = tb_load32(g), lower = tb_load32(g + step);
+    rows[0] = tb_pack_low(upper, lower);
+    rows[1] = tb_pack_high(upper, lower);
   }
-}
-
-/* The sums of two rows with all columns of the block. */
-TB_NOINLINE void multiply(const layer_t *layer, uint32_t tiles, uint32_t pairs) {
-  const uint32_t *operand = layer->operand;
-  int32_t *sums = layer->sums;
-  for (uint32_t tile = 0; tile < tiles; tile++, operand += TB_TILE_COLUMNS * layer->pairs, sums += SUMS) {
-    for (uint32_t i = 0; i < SUMS; i++) sums[i] = 0;
-    tb_gemm_tile(layer->rows, operand, pairs, sums);
-  }
+  if ((count & 1u) != 0) rows[0] = tb_pair(g[0], 0), rows[1] = tb_pair(g[1], 0);
 }
 
 static int64_t load64(const uint8_t *from) {
@@ -129,12 +144,12 @@ static void store64(uint8_t *to, int64_t value) { memcpy(to, &value, sizeof valu
 
 /* Columns [first, end) of all output channels, no more than CHUNK pixels. */
 static void update_block(const layer_t *layer, int8_t *weights, uint32_t first, uint32_t end) {
-  const uint32_t out_channels = layer->conv->out_channels, tiles = (end - first + 3) / 4;
+  const uint32_t out_channels = layer->conv->out_channels;
   const float learning_rate = layer->stream.step->learning_rate, *scale = layer->stream.update->scale;
-  pack_columns(layer, first, end, 0, layer->pixels);
+  const uint32_t *operand_end = pack_columns(layer, first, end, 0, layer->pixels);
   for (uint32_t oc = 0; oc < out_channels; oc += TB_TILE_ROWS) {
     pack_rows(layer, oc, 0, layer->pixels);
-    multiply(layer, tiles, layer->pairs);
+    tb_update_tiles(layer->rows, layer->operand, operand_end, layer->pairs, layer->sums);
     for (uint32_t r = 0; r < TB_TILE_ROWS && oc + r < out_channels; r++) {
       tb_apply_sums_i8(&layer->stream, weights, (oc + r) * layer->columns + first, layer->sums + r * TB_TILE_COLUMNS,
                        SUMS, layer->power, learning_rate * scale[oc + r], end - first);
@@ -145,16 +160,16 @@ static void update_block(const layer_t *layer, int8_t *weights, uint32_t first, 
 /* The same of output channels [oc, oc_end) and any number of pixels. */
 static void update_block_of_many(const layer_t *layer, int8_t *weights, uint32_t first, uint32_t end, uint32_t oc,
                                  uint32_t oc_end) {
-  const uint32_t tiles = (end - first + 3) / 4, count = tiles * SUMS;
+  const uint32_t count = (end - first + 3) / 4 * SUMS;
   const float learning_rate = layer->stream.step->learning_rate, *scale = layer->stream.update->scale;
   for (uint32_t i = 0; i < (oc_end - oc + 1) / 2 * count; i++) store64(layer->totals + 8 * i, 0);
   for (uint32_t p = 0; p < layer->pixels; p += CHUNK) {
-    const uint32_t pixels = tb_minimum(CHUNK, layer->pixels - p);
+    const uint32_t pixels = tb_minimum(CHUNK, layer->pixels - p), pairs = (pixels + 1) / 2;
+    const uint32_t *operand_end = pack_columns(layer, first, end, p, pixels);
     uint8_t *total = layer->totals;
-    pack_columns(layer, first, end, p, pixels);
     for (uint32_t o = oc; o < oc_end; o += TB_TILE_ROWS) {
       pack_rows(layer, o, p, pixels);
-      multiply(layer, tiles, (pixels + 1) / 2);
+      tb_update_tiles(layer->rows, layer->operand, operand_end, pairs, layer->sums);
       for (uint32_t i = 0; i < count; i++, total += 8) store64(total, load64(total) + layer->sums[i]);
     }
   }
@@ -183,7 +198,8 @@ void tb_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradient, int32_
   layer.pixels = (uint32_t)conv->out_height * conv->out_width;
   layer.pairs = (tb_minimum(layer.pixels, CHUNK) + 1) / 2;
   const uint32_t tile_bytes = 4 * TB_TILE_COLUMNS * layer.pairs;
-  const uint32_t tiles = tb_tiles_per_block((layer.columns + 3) / 4, BLOCK_TILES, tile_bytes, BLOCK_BYTES);
+  const uint32_t most = tb_fitting_tiles(tile_bytes, BLOCK_BYTES, BLOCK_TILES, 0, 0);
+  const uint32_t tiles = tb_tiles_per_block((layer.columns + 3) / 4, most);
   layer.rows = (uint32_t *)scratch;
   layer.operand = layer.rows + TB_TILE_ROWS * layer.pairs;
   layer.sums = (int32_t *)(layer.operand + TB_TILE_COLUMNS * layer.pairs * tiles);

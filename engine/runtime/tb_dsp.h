@@ -75,6 +75,7 @@ static inline uint32_t tb_pack_high(uint32_t a, uint32_t b) { /* (a.high, b.high
   __asm__("pkhtb %0, %2, %1, asr #16" : "=r"(result) : "r"(a), "r"(b));
   return result;
 }
+TB_DSP_2(tb_shadd16, "shadd16", uint32_t) /* half the sum of the halves, rounded down */
 /* Bytes 0 and 2 of a word, sign-extended, each plus the half of `add`. */
 static inline uint32_t tb_sxtab16(uint32_t add, uint32_t bytes) {
   uint32_t result;
@@ -125,6 +126,12 @@ static inline int32_t tb_ssat8(int32_t value) {
   __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
   return result;
 }
+/* The halves of `pair` whose highest bit in `bits` is set; 0 for the others. */
+static inline uint32_t tb_select(uint32_t bits, uint32_t pair) {
+  uint32_t result;
+  __asm__("uadd16 %0, %1, %1\n\tsel %0, %2, %3" : "=&r"(result) : "r"(bits), "r"(pair), "r"(0) : "cc");
+  return result;
+}
 /* Both halves of a pair kept within `bits` bits, a literal. */
 #define TB_SSAT16(name, bits)                                              \
   static inline uint32_t name(uint32_t pair) {                             \
@@ -145,6 +152,9 @@ static inline int32_t tb_smlatt(uint32_t a, uint32_t b, int32_t acc) { return tb
 static inline uint32_t tb_pkhbt(uint32_t a, uint32_t b) { return (a & 0xffffu) | (b & 0xffff0000u); }
 static inline uint32_t tb_pack_low(uint32_t a, uint32_t b) { return (a & 0xffffu) | b << 16; }
 static inline uint32_t tb_pack_high(uint32_t a, uint32_t b) { return a >> 16 | (b & 0xffff0000u); }
+static inline uint32_t tb_shadd16(uint32_t a, uint32_t b) {
+  return tb_pair((tb_low(a) + tb_low(b)) >> 1, (tb_high(a) + tb_high(b)) >> 1);
+}
 static inline uint32_t tb_sxtb16(uint32_t bytes) {
   return tb_pair((int8_t)(uint8_t)bytes, (int8_t)(uint8_t)(bytes >> 16));
 }
@@ -164,6 +174,9 @@ static inline int32_t tb_smlawb(int32_t a, uint32_t b, int32_t acc) {
 }
 static inline int32_t tb_smlawt(int32_t a, uint32_t b, int32_t acc) {
   return tb_wrap(acc + (((int64_t)a * tb_high(b)) >> 16));
+}
+static inline uint32_t tb_select(uint32_t bits, uint32_t pair) {
+  return pair & ((bits >> 15 & 1u) * 0xffffu | (bits >> 31) * 0xffff0000u);
 }
 static inline int32_t tb_saturate(int32_t value, int32_t limit) {
   return value < -limit ? -limit : (value > limit - 1 ? limit - 1 : value);

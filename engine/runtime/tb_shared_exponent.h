@@ -7,6 +7,7 @@
 #ifndef TB_SHARED_EXPONENT_H
 #define TB_SHARED_EXPONENT_H
 
+#include "tb_dsp.h"
 #include "tb_internal.h"
 
 #define TB_GRADIENT_BITS 15
@@ -35,7 +36,19 @@ static inline uint32_t tb_shift_for(uint32_t magnitudes) {
 
 /* Shift stored values further by `by`: the rare path of a kernel that met a larger value. */
 static inline void tb_shift_stored(int16_t *stored, uint32_t count, uint32_t by) {
+#if TB_DSP
+  for (; by > 0; by--) {
+    int16_t *pair = stored;
+    TB_UNROLL
+    for (uint32_t i = count / 2; i != 0; i--, pair += 2) {
+      const uint32_t word = tb_load32(pair);
+      tb_store32(pair, tb_shadd16(word, 0) | (word & 0x00010001u));
+    }
+    if ((count & 1u) != 0) *pair = tb_round_to_odd(*pair, 1);
+  }
+#else
   for (uint32_t i = 0; i < count; i++) stored[i] = tb_round_to_odd(stored[i], by);
+#endif
 }
 
 /* Exponent of the result: that of the exact values plus the shift. */

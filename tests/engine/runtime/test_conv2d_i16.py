@@ -11,7 +11,7 @@ from kernel_data import split_weights
 
 from engine.operators import integer_gradients
 from engine.operators.reference import ConvGeometry
-from engine.operators.scratch import GRADIENT_BLOCK_BYTES, conv2d_grad_scratch
+from engine.operators.scratch import GRADIENT_MORE_BYTES, conv2d_grad_scratch
 from engine.operators.shared_exponent import ZERO_EXPONENT
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -111,4 +111,4 @@ def test_zeros_have_the_lowest_exponent(kernels: Kernels) -> None:
 def test_scratch_is_bounded(pixels: tuple[int, int], channels: tuple[int, int]) -> None:
     g = pointwise(*pixels, *channels)
     least = 12 * (g.out_channels + 1)  # four pixels and two rows
-    assert conv2d_grad_scratch(g, split=True) <= max(GRADIENT_BLOCK_BYTES + 4 * (g.out_channels + 1), least)
+    assert conv2d_grad_scratch(g, split=True) <= max(GRADIENT_MORE_BYTES + 4 * (g.out_channels + 1), least)

@@ -1,0 +1,132 @@
+/* tb_apply_sums.c: the update of a row of weights from integer sums, in two passes: steps of float32 in the place of the sums,
+ * then their floors. The same bits as tb_apply_i8. */
+#include "tb_apply.h"
+#include "tb_dsp.h"
+
+/* steps = rate * sum + 1/2 or a random number. */
+TB_INLINE void plain_steps(int32_t *sums, uint32_t step, uint32_t groups, float rate, uint32_t position, int stochastic) {
+  for (; groups > 0; groups--, sums += step, position += 4) {
+    TB_UNROLL_BLOCK
+    for (uint32_t k = 0; k < 4; k++) {
+      const float moved = rate * (float)sums[k] + (stochastic ? tb_uniform(position + k) : 0.5f);
+      memcpy(&sums[k], &moved, sizeof moved);
+    }
+  }
+}
+
+#if TB_DSP_ASM && defined(__ARM_FP)
+TB_NOINLINE void nearest_steps(int32_t *sums, uint32_t step, uint32_t groups, float rate) {
+  const float half = 0.5f;
+  __asm volatile(
+      "1: vldmia %[sums], {s4-s7}\n"
+      "vcvt.f32.s32 s4, s4\n vcvt.f32.s32 s5, s5\n vcvt.f32.s32 s6, s6\n vcvt.f32.s32 s7, s7\n"
+      "vmul.f32 s4, s4, %[rate]\n vmul.f32 s5, s5, %[rate]\n vmul.f32 s6, s6, %[rate]\n vmul.f32 s7, s7, %[rate]\n"
+      "vadd.f32 s4, s4, %[half]\n vadd.f32 s5, s5, %[half]\n vadd.f32 s6, s6, %[half]\n vadd.f32 s7, s7, %[half]\n"
+      "vstmia %[sums], {s4-s7}\n"
+      "add %[sums], %[sums], %[step]\n subs %[groups], #1\n bne 1b\n"
+      : [sums] "+r"(sums), [groups] "+l"(groups)
+      : [step] "r"(4 * step), [rate] "t"(rate), [half] "t"(half)
+      : "s4", "s5", "s6", "s7", "cc", "memory");
+}
+
+/* tb_uniform of four neighbours at once; VMLA rounds the product before it adds. */
+TB_NOINLINE void stochastic_steps(int32_t *sums, uint32_t step, uint32_t groups, float rate, uint32_t position) {
+  __asm volatile(
+      "1: add r5, %[at], #1\n add r6, %[at], #2\n add r8, %[at], #3\n"
+      "eor r4, %[at], %[at], lsr #16\n eor r5, r5, r5, lsr #16\n"
+      "eor r6, r6, r6, lsr #16\n eor r8, r8, r8, lsr #16\n add %[at], %[at], #4\n"
+      "mul r4, r4, %[a]\n mul r5, r5, %[a]\n mul r6, r6, %[a]\n mul r8, r8, %[a]\n"
+      "eor r4, r4, r4, lsr #15\n eor r5, r5, r5, lsr #15\n eor r6, r6, r6, lsr #15\n eor r8, r8, r8, lsr #15\n"
+      "mul r4, r4, %[b]\n mul r5, r5, %[b]\n mul r6, r6, %[b]\n mul r8, r8, %[b]\n"
+      "eor r4, r4, r4, lsr #16\n eor r5, r5, r5, lsr #16\n eor r6, r6, r6, lsr #16\n eor r8, r8, r8, lsr #16\n"
+      "lsr r4, r4, #8\n lsr r5, r5, #8\n lsr r6, r6, #8\n lsr r8, r8, #8\n"
+      "vmov s4, s5, r4, r5\n vmov s6, s7, r6, r8\n"
+      "vldmia %[sums], {s8-s11}\n"
+      "vcvt.f32.u32 s4, s4, #24\n vcvt.f32.u32 s5, s5, #24\n vcvt.f32.u32 s6, s6, #24\n vcvt.f32.u32 s7, s7, #24\n"
+      "vcvt.f32.s32 s8, s8\n vcvt.f32.s32 s9, s9\n vcvt.f32.s32 s10, s10\n vcvt.f32.s32 s11, s11\n"
+      "vmla.f32 s4, s8, %[rate]\n vmla.f32 s5, s9, %[rate]\n vmla.f32 s6, s10, %[rate]\n vmla.f32 s7, s11, %[rate]\n"
+      "vstmia %[sums], {s4-s7}\n"
+      "add %[sums], %[sums], %[step]\n subs %[groups], #1\n bne 1b\n"
+      : [sums] "+r"(sums), [groups] "+l"(groups), [at] "+r"(position)
+      : [step] "r"(4 * step), [rate] "t"(rate), [a] "r"(0x7feb352du), [b] "r"(0x846ca68bu)
+      : "r4", "r5", "r6", "r8", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "cc", "memory");
+}
+
+/* While the processor rounds towards minus infinity, VCVTR is floor. Steps are below 2^31, so no sum wraps. */
+TB_NOINLINE void add_floors(int8_t *weights, const int32_t *steps, uint32_t step, uint32_t groups) {
+  uint32_t mode, word;
+  __asm volatile(
+      "vmrs %[mode], fpscr\n orr %[word], %[mode], #0x800000\n vmsr fpscr, %[word]\n"
+      "1: vldmia %[steps], {s0-s3}\n"
+      "ldr %[word], [%[weights]]\n"
+      "vcvtr.s32.f32 s0, s0\n vcvtr.s32.f32 s1, s1\n vcvtr.s32.f32 s2, s2\n vcvtr.s32.f32 s3, s3\n"
+      "vmov r4, r5, s0, s1\n vmov r6, r8, s2, s3\n"
+      "sxtab r4, r4, %[word]\n sxtab r5, r5, %[word], ror #8\n"
+      "sxtab r6, r6, %[word], ror #16\n sxtab r8, r8, %[word], ror #24\n"
+      "ssat r4, #8, r4\n ssat r5, #8, r5\n ssat r6, #8, r6\n ssat r8, #8, r8\n"
+      "bfi r4, r5, #8, #8\n bfi r4, r6, #16, #8\n bfi r4, r8, #24, #8\n"
+      "str r4, [%[weights]], #4\n"
+      "add %[steps], %[steps], %[step]\n subs %[groups], #1\n bne 1b\n"
+      "vmsr fpscr, %[mode]\n"
+      : [weights] "+r"(weights), [steps] "+r"(steps), [groups] "+l"(groups), [mode] "=&r"(mode), [word] "=&r"(word)
+      : [step] "r"(4 * step)
+      : "r4", "r5", "r6", "r8", "s0", "s1", "s2", "s3", "cc", "memory");
+}
+#else
+TB_NOINLINE void nearest_steps(int32_t *sums, uint32_t step, uint32_t groups, float rate) {
+  plain_steps(sums, step, groups, rate, 0, 0);
+}
+
+TB_NOINLINE void stochastic_steps(int32_t *sums, uint32_t step, uint32_t groups, float rate, uint32_t position) {
+  plain_steps(sums, step, groups, rate, position, 1);
+}
+
+/* Move whole groups of four neighbouring weights by the largest integers not above their steps. */
+TB_NOINLINE void add_floors(int8_t *weights, const int32_t *steps, uint32_t step, uint32_t groups) {
+  for (; groups > 0; groups--, steps += step, weights += 4) {
+    for (uint32_t k = 0; k < 4; k++) {
+      float moved;
+      memcpy(&moved, &steps[k], sizeof moved);
+      weights[k] = (int8_t)tb_clamp_i32(weights[k] + tb_floor_f32(moved), -128, 127);
+    }
+  }
+}
+#endif
+
+/* The general way, a group at a time. */
+static void apply_groups(const tb_stream_t *stream, int8_t *weights, uint32_t index, const int32_t *sums, uint32_t step,
+                         float power, float rate, uint32_t count) {
+  const float rates[4] = {rate, rate, rate, rate};
+  for (uint32_t i = 0; i < count; i += 4, sums += step) {
+    const uint32_t group = tb_minimum(4, count - i);
+    float gradients[4];
+    for (uint32_t k = 0; k < group; k++) gradients[k] = (float)sums[k] * power;
+    tb_apply_i8(stream, weights, index + i, 1, gradients, rates, group);
+  }
+}
+
+void tb_apply_sums_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, int32_t *sums, uint32_t step,
+                      float power, float rate, uint32_t count) {
+  const tb_rounding_t rounding = stream->update->rounding;
+  /* Exact unless it underflows, since power is one of two; at most 1/4, no step needs more than an int32. */
+  const float together = rate * power;
+  if (!stream->step->accumulate && (!stream->step->apply || rate == 0.0f)) return;
+  if (stream->step->accumulate || rounding == TB_EXTENDED || !(together >= FLT_MIN && together <= 0.25f)) {
+    apply_groups(stream, weights, index, sums, step, power, rate, count);
+    return;
+  }
+  if (rounding == TB_STOCHASTIC) {
+    stochastic_steps(sums, step, (count + 3) / 4, -together, stream->key + index);
+  } else {
+    nearest_steps(sums, step, (count + 3) / 4, -together);
+  }
+  const uint32_t groups = count / 4, rest = count % 4;
+  weights += index;
+  if (groups > 0) add_floors(weights, sums, step, groups);
+  if (rest > 0) {
+    int8_t last[4] = {0, 0, 0, 0};
+    for (uint32_t k = 0; k < rest; k++) last[k] = weights[4 * groups + k];
+    add_floors(last, sums + groups * step, step, 1);
+    for (uint32_t k = 0; k < rest; k++) weights[4 * groups + k] = last[k];
+  }
+}
