@@ -7,15 +7,32 @@ TB_INLINE int16_t masked_product(int16_t gradient, uint32_t bits, uint32_t bit, 
   return (int16_t)(tb_smmulr(gradient, multiplier) & kept);
 }
 
+/* A byte of the mask: multiplier[i] of each element, or multiplier[0] of all where the step is 0. */
+TB_INLINE void masked_products(const int16_t *gradient, uint32_t bits, const int32_t *multiplier, uint32_t step,
+                               int16_t *dx) {
+#if TB_DSP
+  /* (g * m + 2^31) >> 32 is the upper half of (g * m >> 16) + 2^15. The bits of a pair come to the top of two halves. */
+  uint32_t top = bits << 24 | bits << 9;
+  TB_UNROLL_BLOCK
+  for (uint32_t l = 8; l > 0; top <<= 2) {
+    l -= 2;
+    const int32_t m[2] = {multiplier[l * step], multiplier[(l + 1) * step]};
+    const uint32_t pair = tb_load32(gradient + l);
+    const int32_t low = tb_smlawb(m[0], pair, 1 << 15), high = tb_smlawt(m[1], pair, 1 << 15);
+    tb_store32(dx + l, tb_select(top, tb_pack_high((uint32_t)low, (uint32_t)high)));
+  }
+#else
+  for (uint32_t l = 0; l < 8; l++) dx[l] = masked_product(gradient[l], bits, l, multiplier[l * step]);
+#endif
+}
+
 void tb_masked_scale_i16(int16_t *gradient, const uint8_t *mask, const int32_t *multiplier, uint32_t pixels,
                          uint32_t channels) {
   if (channels % 8 == 0) { /* a pixel starts at a byte of the mask */
     for (uint32_t p = 0; p < pixels; p++) {
       const int32_t *const end = multiplier + channels;
       for (const int32_t *m = multiplier; m != end; m += 8, gradient += 8) {
-        const uint32_t bits = *mask++;
-        TB_UNROLL_BLOCK
-        for (uint32_t l = 0; l < 8; l++) gradient[l] = masked_product(gradient[l], bits, l, m[l]);
+        masked_products(gradient, *mask++, m, 1, gradient);
       }
     }
     return;
@@ -30,11 +47,7 @@ void tb_masked_scale_i16(int16_t *gradient, const uint8_t *mask, const int32_t *
 
 void tb_add_grad_i16(const int16_t *gradient, const uint8_t *mask, int32_t multiplier, int16_t *dx, uint32_t count) {
   const int16_t *const end = gradient + (count & ~7u);
-  for (; gradient != end; gradient += 8, dx += 8) {
-    const uint32_t bits = *mask++;
-    TB_UNROLL_BLOCK
-    for (uint32_t l = 0; l < 8; l++) dx[l] = masked_product(gradient[l], bits, l, multiplier);
-  }
+  for (; gradient != end; gradient += 8, dx += 8) masked_products(gradient, *mask++, &multiplier, 0, dx);
   for (uint32_t l = 0; l < (count & 7u); l++) dx[l] = masked_product(gradient[l], *mask, l, multiplier);
 }
 
