@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from engine.operators.geometry import ConvGeometry
 
-FORWARD_BLOCK_PIXELS = 64
+FORWARD_BLOCK_PIXELS = 120
 FORWARD_BLOCK_BYTES = 4096
 """What tb_conv2d_i8 expands of the input at once, ..."""
 FORWARD_LEAST_PIXELS = 16
-FORWARD_LEAST_BYTES = 18432
+FORWARD_LEAST_BYTES = 18560
 """... but up to this many where a block would have fewer pixels than that."""
 
 

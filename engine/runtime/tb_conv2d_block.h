@@ -6,9 +6,9 @@
 
 #include "tb_expand.h"
 
-#define TB_BLOCK_PIXELS 64u
+#define TB_BLOCK_PIXELS 120u
 #define TB_BLOCK_BYTES 4096u    /* of widened activations, ... */
-#define TB_BLOCK_MOST 18432u    /* ... but this many where a block would have fewer than ... */
+#define TB_BLOCK_MOST 18560u    /* ... but this many where a block would have fewer than ... */
 #define TB_BLOCK_LEAST 16u      /* ... these pixels: each block widens all weights once */
 
 typedef struct {

@@ -85,14 +85,20 @@ class Kernels:
         *,
         depthwise: bool,
         masked: bool = True,
+        pad_top: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """tb_conv2d_i8 or tb_depthwise_conv2d_i8. Returns (y, mask), mask None unless `masked`."""
+        """tb_conv2d_i8 or tb_depthwise_conv2d_i8. Returns (y, mask), mask None unless `masked`.
+
+        `pad_top`: `g` is of some rows of an image, with so many rows of padding above them.
+        """
         b = Buffers()
         shape = (g.out_height, g.out_width, g.out_channels)
         y, result = b.fresh(shape, np.int8)
         mask, bits = b.fresh((int(np.prod(shape)) + 7) // 8, np.uint8)
         w = self._weights(b, weights, g)
-        operands = [ctypes.byref(self._conv(b, g, q)), b.read(x), ctypes.byref(w), b.read(bias), y]
+        conv = self._conv(b, g, q)
+        conv.pad_top = g.padding if pad_top is None else pad_top
+        operands = [ctypes.byref(conv), b.read(x), ctypes.byref(w), b.read(bias), y]
         operands.append(mask if masked else None)
         if depthwise:
             self._call("tb_depthwise_conv2d_i8", *operands, self._scratch(b, depthwise_scratch(g)))

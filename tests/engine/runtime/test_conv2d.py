@@ -1,5 +1,7 @@
 """tb_conv2d.c and tb_depthwise.c against their NumPy twins, bit for bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -29,6 +31,52 @@ def test_forward(kernels: Kernels, layer: Layer, masked: bool) -> None:
     same_bits(y, expected)
     if mask is not None:
         same_bits(mask, expected_mask)
+
+
+@settings(max_examples=150, deadline=None)
+@given(layer=layers(False), data=st.data())
+def test_rows_of_an_image(kernels: Kernels, layer: Layer, data: st.DataObject) -> None:
+    g, q = layer.geometry, layer.quantization
+    first = data.draw(st.integers(0, g.out_height - 1))
+    end = data.draw(st.integers(first + 1, g.out_height))
+    top, bottom = first * g.stride - g.padding, (end - 1) * g.stride - g.padding + g.kernel_height
+    rows = layer.x[max(0, top) : bottom]
+    strip = replace(g, in_height=len(rows), out_height=end - first)
+    y, mask = kernels.convolution(
+        rows, layer.stored, layer.bias, strip, q, depthwise=False, pad_top=max(0, -top)
+    )
+    expected, expected_mask = reference.conv2d(
+        layer.x, layer.weights, layer.bias, g, q.in_zero, q.multiplier, q.shift, q.out_zero
+    )
+    same_bits(y, expected[first:end])
+    same_bits(mask, expected_mask[first:end])
+
+
+# What MCUNet's layers are like: whole blocks of pixels, several of them, and whole bytes of mask.
+@pytest.mark.parametrize("trainable", [None, range(3, 40, 4)], ids=["whole", "split"])
+@pytest.mark.parametrize(
+    "g",
+    [
+        ConvGeometry(12, 12, 40, 12, 12, 24, 1, 1, 1, 0),
+        ConvGeometry(4, 4, 580, 4, 4, 8, 1, 1, 1, 0),
+        ConvGeometry(1, 1, 64, 1, 1, 10, 1, 1, 1, 0),
+        ConvGeometry(16, 256, 48, 8, 128, 8, 3, 3, 2, 1),
+        ConvGeometry(2, 3, 40, 1, 2, 6, 5, 5, 2, 2),
+    ],
+)
+def test_blocks_of_pixels(kernels: Kernels, g: ConvGeometry, trainable: range | None) -> None:
+    rng = np.random.default_rng(3)
+    x = int8s(rng, (g.in_height, g.in_width, g.in_channels), False)
+    weights = int8s(rng, (g.out_channels, g.kernel_height, g.kernel_width, g.in_channels), False)
+    multiplier, shift = reference.multiplier_and_shift(10.0 ** rng.uniform(-4, -2, g.out_channels))
+    bias = rng.integers(-9999, 9999, g.out_channels).astype(np.int32)
+    stored, q = split_weights(weights, trainable), Quantization(-128, -3, multiplier, shift)
+    expected, expected_mask = reference.conv2d(x, weights, bias, g, -128, multiplier, shift, -3)
+    for masked in (False, True):
+        y, mask = kernels.convolution(x, stored, bias, g, q, depthwise=False, masked=masked)
+        same_bits(y, expected)
+        if mask is not None:
+            same_bits(mask, expected_mask)
 
 
 @settings(max_examples=150, deadline=None)
