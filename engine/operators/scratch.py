@@ -33,20 +33,25 @@ def conv2d_scratch(g: ConvGeometry, *, split: bool) -> int:
     return block * (2 * terms + 2) + 4 * terms + receptive_fields
 
 
+LARGEST_LANES = 8
+"""TB_LANES at the most: channels that the plain depthwise kernel computes side by side."""
+WINDOW_SLOTS = {3: 18, 5: 20, 7: 14}
+"""Rows, with padding, that the fast one's window of a small image holds, by kernel size."""
+WINDOW_BYTES = 4096
+"""The largest of these windows."""
+
+
 def depthwise_scratch(g: ConvGeometry) -> int:
-    """Of tb_depthwise_conv2d_i8: weights and a window of rows of a few channels, on either path."""
+    """Of tb_depthwise_conv2d_i8: weights and a window of rows of a few channels, on either path.
+
+    Enough for any number of the image's rows, too.
+    """
     slides = 2 * g.padding < min(g.kernel_height, g.kernel_width)
     rows = g.kernel_height if slides else (g.out_height - 1) * g.stride + g.kernel_height
     columns = (g.out_width - 1) * g.stride + g.kernel_width
     plain = LARGEST_LANES * (rows * columns + g.kernel_height * g.kernel_width)
-    fast = (
-        g.kernel_height == g.kernel_width and g.kernel_height in (3, 5, 7) and g.stride in (1, 2) and slides
-    )
-    return max(plain, _depthwise_planes(g) if fast else 0)
-
-
-LARGEST_LANES = 8
-"""TB_LANES at the most: channels that the plain kernels compute side by side."""
+    fast = g.kernel_height == g.kernel_width and g.kernel_height in WINDOW_SLOTS and g.stride in (1, 2)
+    return max(plain, _depthwise_planes(g) if fast and slides else 0)
 
 
 def _depthwise_planes(g: ConvGeometry) -> int:
@@ -54,8 +59,11 @@ def _depthwise_planes(g: ConvGeometry) -> int:
     kernel, tiles = g.kernel_height, -(-g.out_width // 4)
     tile_words = (kernel + 4) // 2 if g.stride == 1 else (kernel + 7) // 2
     quads = (tiles - 1) * g.stride + (tile_words + 1) // 2
-    row_words = kernel - 1 if g.stride == 1 else 2 if kernel == 3 else 4
-    return 32 * kernel * quads + 16 * (2 * kernel - 1) * row_words + 4 * tiles
+    slots, rows = kernel, 1
+    if 32 * quads * WINDOW_SLOTS[kernel] <= WINDOW_BYTES:
+        slots = WINDOW_SLOTS[kernel]
+        rows = min(g.out_height, (slots - kernel) // g.stride + 1)
+    return 32 * quads * slots + 16 * (2 * kernel - 1) * (kernel - 1) + 4 * tiles * rows
 
 
 GRADIENT_BLOCK_BYTES = 8192

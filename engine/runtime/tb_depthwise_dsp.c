@@ -1,12 +1,13 @@
 /* tb_depthwise_dsp.c: depthwise convolution with DSP instructions: square kernels of 3, 5 or 7 at stride 1 or 2.
  *
- * Four channels at a time go down the rows: the rows that a row of outputs sees are transposed into planes
- * (tb_depthwise_planes.h), then tiles of 1 x 4 outputs are computed, one channel after the other. y may be x, since the rows of
- * a group that are overwritten have been taken. The shift of the accumulator goes into the weights and the bias.
+ * Four channels at a time: the rows that are needed are transposed into planes (tb_depthwise_planes.h), then tiles of 1 x 4
+ * outputs are computed, one channel after the other. Of a small image all rows are taken at once; else a row of outputs at a
+ * time, from a ring of the rows that it sees. y may be x: what is overwritten has been taken.
  *
  * Weights are pairs that meet a row's pairs of columns (p0, p1), (p2, p3), ...; outputs at even columns take (w0, w1), (w2, w3), ...,
- * those at odd ones w0, (w1, w2), .... The table of a channel holds the kernel's rows twice, so that whatever row the ring starts
- * with, slot after slot meets row after row.
+ * those at odd ones w0, (w1, w2), .... The table of a channel holds the kernel's rows twice where the window is a ring, so
+ * that whatever row it starts with, slot after slot meets row after row. The shift of the accumulator goes into
+ * the weights and the bias.
  */
 #include "tb_depthwise_dsp.h"
 
@@ -16,109 +17,119 @@
 
 #define LARGEST_SHIFT 8 /* of an int8 weight that is to fit an int16 */
 
-/* Words of a row of weights, and of a channel's table. */
-#define ROW_WORDS(kernel, stride) ((stride) == 1 ? (kernel) - 1u : ((kernel) == 3u ? 2u : 4u))
-#define TABLE_WORDS(kernel, stride) ((2u * (kernel) - 1u) * ROW_WORDS(kernel, stride))
+/* Words of a row of weights: (w0, w1), (w2, w3), ..., the last two weights, then (w1, w2), .... */
+#define ROW_WORDS(kernel) ((kernel) - 1u)
+#define TABLE_WORDS(kernel) ((2u * (kernel) - 1u) * ROW_WORDS(kernel))
 /* Words of a row of columns that a tile reads. */
 #define TILE_WORDS(kernel, stride) ((stride) == 1 ? ((kernel) + 4u) / 2u : ((kernel) + 7u) / 2u)
+/* Slots of a window that holds a small image, and the most bytes of one. */
+#define SLOTS_3 18u
+#define SLOTS_5 20u
+#define SLOTS_7 14u
+#define WINDOW_BYTES 4096u
 
-/* A group of channels, on its way down the rows. */
-typedef struct {
+typedef struct group group_t;
+typedef void take_rows_t(const group_t *group, uint32_t y, uint32_t count, uint32_t slot);
+typedef void compute_t(const group_t *group, int8_t *y, uint32_t first_row);
+
+/* A group of channels, and what all of them share. */
+struct group {
   const tb_conv_t *conv;
   const int8_t *x; /* at the first channel */
   int8_t *y;
-  uint32_t *planes, *weights;
-  uint8_t *bits; /* [tile][channel]: which of a tile's outputs were clamped; NULL without a mask */
-  uint32_t channels;
-  int32_t bias[TB_GROUP], multiplier[TB_GROUP];
-} group_t;
+  uint32_t *planes, *tables;
+  uint8_t *bits; /* [tile][row][channel]: which of a tile's outputs were clamped */
+  uint32_t slots, quads, channels;
+  uint32_t inside; /* columns of the image that are seen */
+  take_rows_t *take_rows;
+  compute_t *compute;
+  const int32_t *multiplier;
+  int32_t bias[TB_GROUP];
+};
 
-static uint32_t tile_count(const tb_conv_t *conv) { return (conv->out_width + TB_QUAD - 1u) / TB_QUAD; }
-
-static uint32_t quad_count(const tb_conv_t *conv) {
-  const uint32_t words = TILE_WORDS(conv->kernel_width, conv->stride);
-  return (tile_count(conv) - 1u) * conv->stride + (words + 1u) / 2u;
+/* Four pixels of a row, widened, to the same slot of the group's planes: channels 0 and 2 in `even`, 1 and 3 in `odd`. */
+TB_INLINE void put_quad(uint32_t *to, const uint32_t even[4], const uint32_t odd[4], uint32_t slots) {
+  const uint32_t plane = TB_PLANE_WORDS(slots);
+  tb_store_pair(to, 0, tb_pack_low(even[0], even[1]), tb_pack_low(even[2], even[3]));
+  tb_store_pair(to, plane, tb_pack_low(odd[0], odd[1]), tb_pack_low(odd[2], odd[3]));
+  tb_store_pair(to, 2 * plane, tb_pack_high(even[0], even[1]), tb_pack_high(even[2], even[3]));
+  tb_store_pair(to, 3 * plane, tb_pack_high(odd[0], odd[1]), tb_pack_high(odd[2], odd[3]));
 }
 
-/* Four pixels to the same slot of the group's planes. */
-TB_INLINE void put_quad(uint32_t *to, const uint32_t x[4], uint32_t add, uint32_t kernel) {
-  const uint32_t a = tb_sxtab16(add, x[0]), b = tb_sxtab16(add, x[1]);
-  const uint32_t c = tb_sxtab16(add, x[2]), d = tb_sxtab16(add, x[3]);
-  tb_store_pair(to, 0, tb_pack_low(a, b), tb_pack_low(c, d));
-  tb_store_pair(to, 2 * TB_PLANE_WORDS(kernel), tb_pack_high(a, b), tb_pack_high(c, d));
-  const uint32_t e = tb_sxtab16_odd(add, x[0]), f = tb_sxtab16_odd(add, x[1]);
-  const uint32_t g = tb_sxtab16_odd(add, x[2]), h = tb_sxtab16_odd(add, x[3]);
-  tb_store_pair(to, TB_PLANE_WORDS(kernel), tb_pack_low(e, f), tb_pack_low(g, h));
-  tb_store_pair(to, 3 * TB_PLANE_WORDS(kernel), tb_pack_high(e, f), tb_pack_high(g, h));
-}
-
-TB_INLINE uint32_t load_pixel(const int8_t *x, uint32_t channels) {
-  if (channels == TB_GROUP) return tb_load32(x);
-  uint32_t word = 0;
-  for (uint32_t i = 0; i < channels; i++) word |= (uint32_t)(uint8_t)x[i] << (8 * i);
-  return word;
-}
-
-/* Transpose one row of the image, `inside` pixels behind `padding` columns of zeros. */
-TB_INLINE void take_pixels(uint32_t *to, const int8_t *x, uint32_t inside, uint32_t padding, uint32_t distance, int32_t zero,
-                           uint32_t channels, uint32_t kernel) {
-  const uint32_t add = tb_pair(-zero, -zero), outside = 0x01010101u * (uint8_t)zero;
-  uint32_t quad[4];
-  uint32_t left = inside; /* pixels */
-  for (uint32_t i = 0; i < 4; i++) {
-    quad[i] = outside;
-    if (i < padding || left == 0) continue;
-    quad[i] = load_pixel(x, channels);
-    x += distance;
-    left--;
+/* Pixels first to end - 1 of a quad, the others 0. */
+TB_INLINE void take_quad(uint32_t *to, const int8_t *x, uint32_t distance, uint32_t first, uint32_t end, uint32_t add,
+                         uint32_t slots) {
+  uint32_t even[4], odd[4];
+  TB_UNROLL_BLOCK
+  for (uint32_t i = 0; i < TB_QUAD; i++) {
+    even[i] = odd[i] = 0;
+    if (i < first || i >= end) continue;
+    const uint32_t pixel = tb_load32(x + (i - first) * distance);
+    even[i] = tb_sxtab16(add, pixel);
+    odd[i] = tb_sxtab16_odd(add, pixel);
   }
-  put_quad(to, quad, add, kernel);
-  for (to += TB_QUAD_WORDS(kernel); left >= TB_QUAD; left -= TB_QUAD, to += TB_QUAD_WORDS(kernel)) {
-    for (uint32_t i = 0; i < 4; i++) quad[i] = load_pixel(x + i * distance, channels);
-    x += 4 * distance;
-    put_quad(to, quad, add, kernel);
-  }
-  if (left == 0) return;
-  for (uint32_t i = 0; i < 4; i++) quad[i] = i < left ? load_pixel(x + i * distance, channels) : outside;
-  put_quad(to, quad, add, kernel);
+  put_quad(to, even, odd, slots);
 }
 
-static void clear_row(uint32_t *to, uint32_t quads, uint32_t kernel) {
-  for (uint32_t i = 0; i < quads * TB_GROUP; i++, to += TB_PLANE_WORDS(kernel)) to[0] = to[1] = 0;
-}
-
-/* Take row v, counted from the first row of padding, into `slot`. */
-TB_INLINE void take_row(const group_t *group, uint32_t v, uint32_t slot, uint32_t kernel) {
+/* Transpose rows y, y + 1, ... of the image: four channels, and the padding that goes with the kernel. */
+TB_INLINE void take_rows(const group_t *group, uint32_t y, uint32_t count, uint32_t slot, uint32_t padding, uint32_t slots) {
   const tb_conv_t *conv = group->conv;
-  const uint32_t quads = quad_count(conv), y = v - conv->pad_top;
-  const uint32_t inside = tb_minimum(conv->in_width, quads * TB_QUAD - conv->padding);
-  uint32_t *to = group->planes + slot * TB_SLOT_WORDS;
-  if (v < conv->pad_top || y >= conv->in_height) {
-    clear_row(to, quads, kernel);
-    return;
+  const uint32_t distance = conv->in_channels, row_bytes = conv->in_width * distance;
+  const uint32_t add = tb_pair(-conv->in_zero, -conv->in_zero);
+  const uint32_t after = group->inside - (TB_QUAD - padding), quads = after / TB_QUAD, left = after % TB_QUAD;
+  const int8_t *row = group->x + y * row_bytes;
+  uint32_t *to_row = group->planes + slot * TB_SLOT_WORDS;
+  for (; count != 0; count--, row += row_bytes, to_row += TB_SLOT_WORDS) {
+    const int8_t *x = row;
+    uint32_t *to = to_row;
+    take_quad(to, x, distance, padding, TB_QUAD, add, slots);
+    x += (TB_QUAD - padding) * distance;
+    to += TB_QUAD_WORDS(slots);
+    for (uint32_t i = quads; i != 0; i--, x += TB_QUAD * distance, to += TB_QUAD_WORDS(slots)) {
+      take_quad(to, x, distance, 0, TB_QUAD, add, slots);
+    }
+    if (left == 1) {
+      take_quad(to, x, distance, 0, 1, add, slots);
+    } else if (left == 2) {
+      take_quad(to, x, distance, 0, 2, add, slots);
+    } else if (left == 3) {
+      take_quad(to, x, distance, 0, 3, add, slots);
+    }
   }
-  const uint32_t distance = conv->in_channels;
-  const int8_t *x = group->x + (size_t)y * conv->in_width * distance;
-  if (group->channels == TB_GROUP) {
-    take_pixels(to, x, inside, conv->padding, distance, conv->in_zero, TB_GROUP, kernel);
-  } else {
-    take_pixels(to, x, inside, conv->padding, distance, conv->in_zero, group->channels, kernel);
+}
+
+/* The same for fewer channels, any padding, and images narrower than a quad. */
+static void take_rows_slowly(const group_t *group, uint32_t y, uint32_t count, uint32_t slot) {
+  const tb_conv_t *conv = group->conv;
+  const uint32_t padding = conv->padding, slots = group->slots;
+  for (uint32_t row = 0; row < count; row++) {
+    const int8_t *x = group->x + (size_t)(y + row) * conv->in_width * conv->in_channels;
+    uint32_t *const to = group->planes + (slot + row) * TB_SLOT_WORDS;
+    for (uint32_t column = 0; column < padding + group->inside; column++, x += column > padding ? conv->in_channels : 0) {
+      for (uint32_t channel = 0; channel < TB_GROUP; channel++) {
+        uint32_t *word = to + column / TB_QUAD * TB_QUAD_WORDS(slots) + channel * TB_PLANE_WORDS(slots) + column % TB_QUAD / 2;
+        const int32_t value = column < padding || channel >= group->channels ? 0 : x[channel] - conv->in_zero;
+        *word = column % 2 == 0 ? tb_pair(value, 0) : tb_pack_low(*word, (uint32_t)value);
+      }
+    }
   }
 }
 
 /* acc[i] += what one row gives output i of a tile. w: the row's weights, p: its pairs of columns. */
 TB_INLINE void add_row(const uint32_t *w, const uint32_t *p, int32_t acc[4], uint32_t kernel, uint32_t stride) {
   const uint32_t half = kernel / 2u;
+  TB_UNROLL_BLOCK
   for (uint32_t i = 0; i < 4; i++) {
-    if (stride == 2) {
-      for (uint32_t j = 0; j < half; j++) acc[i] = tb_smlad(w[j], p[i + j], acc[i]);
-      acc[i] = tb_smlabb(w[half], p[i + half], acc[i]);
-    } else if ((i & 1u) == 0) {
-      for (uint32_t j = 0; j < half; j++) acc[i] = tb_smlad(w[j], p[i / 2 + j], acc[i]);
-      acc[i] = tb_smlatb(w[2 * half - 1], p[i / 2 + half], acc[i]);
+    const uint32_t *q = p + (stride == 2 ? i : i / 2);
+    if (stride == 2 || i % 2 == 0) {
+      TB_UNROLL_BLOCK
+      for (uint32_t j = 0; j < half; j++) acc[i] = tb_smlad(w[j], q[j], acc[i]);
+      acc[i] = tb_smlatb(w[half], q[half], acc[i]);
     } else {
-      acc[i] = tb_smlabt(w[0], p[i / 2], acc[i]);
-      for (uint32_t j = 0; j < half; j++) acc[i] = tb_smlad(w[half + j], p[i / 2 + 1 + j], acc[i]);
+      acc[i] = tb_smlabt(w[0], q[0], acc[i]);
+      TB_UNROLL_BLOCK
+      for (uint32_t j = 1; j < half; j++) acc[i] = tb_smlad(w[half + j], q[j], acc[i]);
+      acc[i] = tb_smlad(w[half], q[half], acc[i]);
     }
   }
 }
@@ -126,31 +137,39 @@ TB_INLINE void add_row(const uint32_t *w, const uint32_t *p, int32_t acc[4], uin
 /* The four sums of a tile. p: its first quad, w: the rows of weights from the one on that meets slot 0, `held` the same in
  * registers where there are few. */
 TB_INLINE void sum_tile(const uint32_t *w, const uint32_t held[6], const uint32_t *p, int32_t acc[4], uint32_t kernel,
-                        uint32_t stride) {
-  const uint32_t row_words = ROW_WORDS(kernel, stride), tile_words = TILE_WORDS(kernel, stride);
+                        uint32_t stride, uint32_t slots) {
+  const uint32_t row_words = stride == 1 ? ROW_WORDS(kernel) : kernel / 2u + 1u, tile_words = TILE_WORDS(kernel, stride);
   TB_UNROLL_BLOCK
-  for (uint32_t slot = 0; slot < kernel; slot++) {
+  for (uint32_t ky = 0; ky < kernel; ky++) {
     uint32_t weights[6], columns[8];
     TB_UNROLL_BLOCK
     for (uint32_t i = 0; i < row_words; i += 2) {
       if (kernel == 3) {
-        weights[i] = held[slot * 2], weights[i + 1] = held[slot * 2 + 1];
+        weights[i] = held[ky * 2], weights[i + 1] = held[ky * 2 + 1];
       } else {
-        tb_load_pair(w, slot * row_words + i, weights[i], weights[i + 1]);
+        tb_load_pair(w, ky * ROW_WORDS(kernel) + i, weights[i], weights[i + 1]);
       }
     }
     TB_UNROLL_BLOCK
     for (uint32_t i = 0; i < tile_words; i += 2) {
-      const uint32_t at = i / 2 * TB_QUAD_WORDS(kernel) + slot * TB_SLOT_WORDS;
-      if (i + 1 < tile_words) {
+      const uint32_t at = i / 2 * TB_QUAD_WORDS(slots) + ky * TB_SLOT_WORDS;
+      if (i + 1 < tile_words && at < 254) {
         tb_load_pair(p, at, columns[i], columns[i + 1]);
       } else {
         columns[i] = p[at];
+        if (i + 1 < tile_words) columns[i + 1] = p[at + 1];
       }
     }
     add_row(weights, columns, acc, kernel, stride);
   }
 }
+
+/* What follows takes place when the sums are complete: their weights need the registers. */
+#if TB_DSP_ASM
+#define TB_SETTLE(acc) __asm__("" : "+r"((acc)[0]), "+r"((acc)[1]), "+r"((acc)[2]), "+r"((acc)[3]))
+#else
+#define TB_SETTLE(acc) ((void)0)
+#endif
 
 /* bits * 2 + (the two differ) */
 TB_INLINE uint32_t record(uint32_t bits, int32_t value, int32_t clamped) {
@@ -163,134 +182,214 @@ TB_INLINE uint32_t record(uint32_t bits, int32_t value, int32_t clamped) {
 #endif
 }
 
-/* What the outputs of a row of one channel share. */
-typedef struct {
-  int32_t multiplier, zero;
-  uint8_t *bits;
-} outputs_t;
-
-/* Store a tile. Outputs that do not exist are at distance 0, and overwritten by the first, which comes last. */
-TB_INLINE void store_tile(const int32_t acc[4], const outputs_t *outputs, int8_t *y, const uint32_t distance[4],
-                          int masked) {
-  uint32_t bits = 0;
-  TB_UNROLL_BLOCK
-  for (uint32_t i = 4; i-- > 0;) {
-    const int32_t value = tb_smmlar(acc[i], outputs->multiplier, outputs->zero), clamped = tb_ssat8(value);
-    if (masked) bits = record(bits, value, clamped);
-    y[distance[i]] = (int8_t)clamped;
-  }
-  if (masked) *outputs->bits = (uint8_t)bits;
-}
-
-/* One row of outputs of all channels of a group. `top`: slot of the first row that it sees. */
-TB_INLINE void compute_row(const group_t *group, int8_t *y_row, uint32_t top, uint32_t kernel, uint32_t stride, int masked) {
+/* Outputs of all channels of a group: a row of them from a ring, or all. first_row: of the tables, that which meets slot 0. */
+TB_INLINE void compute(const group_t *group, int8_t *y, uint32_t first_row, uint32_t kernel, uint32_t stride, uint32_t slots,
+                       int masked) {
   const tb_conv_t *conv = group->conv;
-  const uint32_t width = conv->out_width, step = conv->out_channels, left = width % TB_QUAD;
-  const uint32_t first_row = top == 0 ? 0 : kernel - top;
+  const int ring = slots == kernel;
+  const uint32_t step = conv->out_channels, width = conv->out_width;
+  const uint32_t y_step = ring ? TB_QUAD * step : width * step;
+  const uint32_t p_step = ring ? stride * TB_QUAD_WORDS(slots) : stride * TB_SLOT_WORDS;
+  const int32_t zero = conv->out_zero;
   tb_planes_written();
-  for (uint32_t channel = 0; channel < group->channels; channel++) {
-    const uint32_t *w = group->weights + channel * TABLE_WORDS(kernel, stride) + first_row * ROW_WORDS(kernel, stride);
-    const uint32_t *p = group->planes + channel * TB_PLANE_WORDS(kernel);
-    const int32_t bias = group->bias[channel];
-    outputs_t outputs = {group->multiplier[channel], conv->out_zero, group->bits + channel};
-    int8_t *y = y_row + channel;
-    uint32_t held[6];
-    TB_UNROLL_BLOCK
-    for (uint32_t i = 0; kernel == 3 && i < 6; i++) held[i] = w[i];
-    const uint32_t distance[4] = {0, step, 2 * step, 3 * step};
-    for (uint32_t i = width / TB_QUAD; i != 0; i--) {
-      int32_t acc[4] = {bias, bias, bias, bias};
-      sum_tile(w, held, p, acc, kernel, stride);
-      store_tile(acc, &outputs, y, distance, masked);
-      p += stride * TB_QUAD_WORDS(kernel);
-      y += 4 * step;
-      outputs.bits += TB_GROUP;
+  for (uint32_t channel = 0; channel < group->channels; channel++, y++) {
+    const uint32_t *w = group->tables + channel * TABLE_WORDS(kernel) + first_row * ROW_WORDS(kernel);
+    const uint32_t *p_column = group->planes + channel * TB_PLANE_WORDS(slots);
+    const int32_t bias = group->bias[channel], multiplier = group->multiplier[channel];
+    uint8_t *bits = group->bits + channel;
+    int8_t *y_column = y;
+    uint32_t held[6] = {0};
+    if (kernel == 3) {
+      tb_load_pair(w, 0, held[0], held[1]);
+      tb_load_pair(w, 2, held[2], held[3]);
+      tb_load_pair(w, 4, held[4], held[5]);
     }
-    if (left != 0) {
-      const uint32_t some[4] = {0, left > 1 ? step : 0, left > 2 ? 2 * step : 0, 0};
-      int32_t acc[4] = {bias, bias, bias, bias};
-      sum_tile(w, held, p, acc, kernel, stride);
-      store_tile(acc, &outputs, y, some, masked);
+    for (uint32_t left = width, next; left != 0; left = next) {
+      /* Outputs that do not exist are at distance 0: overwritten by the first, which is stored last. */
+      const uint32_t step_1 = left > 1 ? step : 0, step_2 = left > 2 ? 2 * step : 0, step_3 = left > 3 ? 3 * step : 0;
+      const uint32_t count = ring ? (left < TB_QUAD ? 1 : left / TB_QUAD) : conv->out_height;
+      const uint32_t *p = p_column;
+      int8_t *to = y_column;
+      if (ring) {
+        next = left < TB_QUAD ? 0 : left % TB_QUAD;
+      } else {
+        next = left < TB_QUAD ? 0 : left - TB_QUAD;
+      }
+      for (uint32_t i = count; i != 0; i--, p += p_step, to += y_step) {
+        int32_t acc[4] = {bias, bias, bias, bias};
+        sum_tile(w, held, p, acc, kernel, stride, slots);
+        TB_SETTLE(acc);
+        uint32_t clamped_bits = 0;
+        const uint32_t steps[4] = {0, step_1, step_2, step_3};
+        TB_UNROLL_BLOCK
+        for (uint32_t o = 4; o-- > 0;) {
+          const int32_t value = tb_smmlar(acc[o], multiplier, zero), clamped = tb_ssat8(value);
+          if (masked) clamped_bits = record(clamped_bits, value, clamped);
+          to[steps[o]] = (int8_t)clamped;
+        }
+        if (masked) *bits = (uint8_t)clamped_bits, bits += TB_GROUP;
+      }
+      if (ring) {
+        p_column = p, y_column = to;
+      } else {
+        p_column += stride * TB_QUAD_WORDS(slots), y_column += TB_QUAD * step;
+      }
     }
   }
 }
 
-/* Write the mask of a row: four bits a pixel, from bit `index` on. */
-static void mask_row(const group_t *group, uint8_t *mask, uint32_t index) {
+/* Write the mask of some rows: four bits a pixel. `index`: bit of the first. */
+static void write_mask(const group_t *group, uint8_t *mask, uint32_t index, uint32_t rows) {
   const uint32_t width = group->conv->out_width, channels = group->conv->out_channels;
   const uint32_t lanes = (1u << group->channels) - 1u;
   const uint8_t *bits = group->bits;
-  for (uint32_t x = 0; x < width; x += TB_QUAD, bits += TB_GROUP) {
-    const uint32_t word = tb_load32(bits) ^ 0x0f0f0f0fu;
-    for (uint32_t i = 0; i < tb_minimum(TB_QUAD, width - x); i++, index += channels) {
-      /* Bit i of each of the four bytes, gathered by a product whose terms do not meet. */
-      const uint32_t nibble = (((word >> i) & 0x01010101u) * 0x01020408u) >> 24;
-      tb_mask_set(mask, index, nibble & lanes);
+  for (uint32_t x = 0; x < width; x += TB_QUAD) {
+    const uint32_t columns = tb_minimum(TB_QUAD, width - x);
+    for (uint32_t row = 0; row < rows; row++, bits += TB_GROUP) {
+      const uint32_t word = tb_load32(bits) ^ 0x0f0f0f0fu;
+      uint32_t at = index + (row * width + x) * channels;
+      if (channels % 8 == 0) { /* no other group of this half of a byte; the first of two writes the whole */
+        uint8_t *byte = mask + (at >> 3);
+        for (uint32_t i = 0; i < columns; i++, byte += channels / 8) {
+          const uint32_t nibble = (((word >> i) & 0x01010101u) * 0x01020408u) >> 24;
+          *byte = (uint8_t)((at & 4u) == 0 ? nibble : *byte | nibble << 4);
+        }
+        continue;
+      }
+      for (uint32_t i = 0; i < columns; i++, at += channels) {
+        /* Bit i of each of the four bytes, gathered by a product whose terms do not meet. */
+        const uint32_t nibble = (((word >> i) & 0x01010101u) * 0x01020408u) >> 24;
+        tb_mask_set(mask, at, nibble & lanes);
+      }
     }
   }
 }
 
-typedef void take_row_t(const group_t *group, uint32_t v, uint32_t slot);
-typedef void compute_row_t(const group_t *group, int8_t *y, uint32_t top);
-
-#define KERNEL(kernel) \
-  TB_NOINLINE void take_row_##kernel(const group_t *group, uint32_t v, uint32_t slot) { take_row(group, v, slot, kernel##u); }
-#define SHAPE(kernel, stride)                                                                              \
-  TB_NOINLINE void compute_row_##kernel##_##stride(const group_t *group, int8_t *y, uint32_t top) {        \
-    compute_row(group, y, top, kernel##u, stride##u, 0);                                                   \
-  }                                                                                                        \
-  TB_NOINLINE void compute_row_masked_##kernel##_##stride(const group_t *group, int8_t *y, uint32_t top) { \
-    compute_row(group, y, top, kernel##u, stride##u, 1);                                                   \
+#define TAKE(kernel, slots)                                                                                            \
+  TB_NOINLINE void take_rows_##kernel##_##slots(const group_t *group, uint32_t y, uint32_t count, uint32_t slot) {     \
+    take_rows(group, y, count, slot, kernel##u / 2u, slots##u);                                                        \
   }
-KERNEL(3)
-KERNEL(5)
-KERNEL(7)
-SHAPE(3, 1)
-SHAPE(5, 1)
-SHAPE(7, 1)
-SHAPE(3, 2)
-SHAPE(5, 2)
-SHAPE(7, 2)
+#define COMPUTE(kernel, stride, slots)                                                                                 \
+  TB_NOINLINE void compute_##kernel##_##stride##_##slots(const group_t *group, int8_t *y, uint32_t first_row) {        \
+    compute(group, y, first_row, kernel##u, stride##u, slots##u, 0);                                                   \
+  }                                                                                                                    \
+  TB_NOINLINE void compute_masked_##kernel##_##stride##_##slots(const group_t *group, int8_t *y, uint32_t first_row) { \
+    compute(group, y, first_row, kernel##u, stride##u, slots##u, 1);                                                   \
+  }
+#define SHAPES(kernel, slots) TAKE(kernel, slots) COMPUTE(kernel, 1, slots) COMPUTE(kernel, 2, slots)
+SHAPES(3, 3)
+SHAPES(3, 18)
+SHAPES(5, 5)
+SHAPES(5, 20)
+SHAPES(7, 7)
+SHAPES(7, 14)
+#define ENTRY(kernel, slots)                                                             \
+  {                                                                                      \
+    slots##u, take_rows_##kernel##_##slots, {                                            \
+      {compute_##kernel##_1_##slots, compute_masked_##kernel##_1_##slots}, {             \
+        compute_##kernel##_2_##slots, compute_masked_##kernel##_2_##slots                \
+      }                                                                                  \
+    }                                                                                    \
+  }
+static const struct {
+  uint32_t slots;
+  take_rows_t *take_rows;
+  compute_t *compute[2][2]; /* [stride - 1][masked] */
+} WINDOWS[3][2] = {{ENTRY(3, 3), ENTRY(3, 18)}, {ENTRY(5, 5), ENTRY(5, 20)}, {ENTRY(7, 7), ENTRY(7, 14)}};
 
-static take_row_t *const TAKE_ROW[3] = {take_row_3, take_row_5, take_row_7};
-static compute_row_t *const COMPUTE_ROW[2][2][3] = {
-    {{compute_row_3_1, compute_row_5_1, compute_row_7_1}, {compute_row_3_2, compute_row_5_2, compute_row_7_2}},
-    {{compute_row_masked_3_1, compute_row_masked_5_1, compute_row_masked_7_1},
-     {compute_row_masked_3_2, compute_row_masked_5_2, compute_row_masked_7_2}}};
-
-/* The table of one channel. */
-static void open_channel(uint32_t *table, const int8_t *weights, uint32_t kernel, uint32_t stride, uint32_t shift) {
-  const uint32_t half = kernel / 2u, row_words = ROW_WORDS(kernel, stride);
-  for (uint32_t ky = 0; ky < kernel; ky++, weights += kernel) {
-    uint32_t row[6] = {0};
-    for (uint32_t j = 0; j < half; j++) {
-      const int32_t a = weights[2 * j] * (1 << shift), b = weights[2 * j + 1] * (1 << shift);
-      row[j] = tb_pair(a, b);
-      if (stride == 1) row[half + j] = tb_pair(b, weights[2 * j + 2] * (1 << shift));
-    }
-    if (stride == 2) row[half] = tb_pair(weights[kernel - 1u] * (1 << shift), 0);
-    for (uint32_t i = 0; i < row_words; i++) {
-      table[ky * row_words + i] = row[i];
-      if (ky + 1 < kernel) table[(kernel + ky) * row_words + i] = row[i];
-    }
+/* The pairs of one row of weights. Nothing in front of or behind the channel's weights is read. */
+TB_INLINE void open_row(uint32_t *row, const int8_t *weights, uint32_t kernel, int last) {
+  if (kernel == 3 && last) { /* what is loaded starts with the weight before */
+    const uint32_t word = tb_load32(weights - 1), a = tb_sxtb16(word), b = tb_sxtb16_odd(word);
+    row[0] = tb_pkhbt(b, a);
+    row[1] = tb_pack_high(a, b);
+    return;
+  }
+  const uint32_t start = tb_load32(weights), a = tb_sxtb16(start), b = tb_sxtb16_odd(start);
+  row[0] = tb_pack_low(a, b);
+  if (kernel == 3) {
+    row[1] = tb_pkhbt(b, a);
+  } else if (kernel == 5) {
+    row[1] = tb_pack_high(a, b);
+    row[2] = tb_pack_high(b, tb_sxtb16_odd(tb_load32(weights + 1)));
+    row[3] = tb_pkhbt(b, a);
+  } else {
+    const uint32_t end = tb_load32(weights + 3), c = tb_sxtb16(end), d = tb_sxtb16_odd(end);
+    row[1] = tb_pack_high(a, b);
+    row[2] = tb_pkhbt(d, c);
+    row[3] = tb_pack_high(c, d);
+    row[4] = tb_pkhbt(b, a);
+    row[5] = tb_pack_low(c, d);
   }
 }
 
-static void forward_group(const group_t *group, uint8_t *mask, uint32_t channel) {
+TB_INLINE void open_channel(uint32_t *table, const int8_t *weights, uint32_t kernel, int ring, uint32_t shift) {
+  uint32_t *row = table;
+  TB_UNROLL_BLOCK
+  for (uint32_t ky = 0; ky < kernel; ky++, row += ROW_WORDS(kernel)) {
+    open_row(row, weights + ky * kernel, kernel, ky + 1 == kernel);
+    for (uint32_t i = 0; shift != 0 && i < ROW_WORDS(kernel); i++) {
+      row[i] = tb_pair(tb_low(row[i]) * (1 << shift), tb_high(row[i]) * (1 << shift));
+    }
+  }
+  for (uint32_t i = 0; ring && i < (kernel - 1u) * ROW_WORDS(kernel); i++) row[i] = table[i];
+}
+
+static void open_group(group_t *group, tb_channels_t *channels, const int32_t *bias) {
   const tb_conv_t *conv = group->conv;
-  const uint32_t kernel = conv->kernel_height, stride = conv->stride, row_outputs = (uint32_t)conv->out_width * conv->out_channels;
-  take_row_t *const take = TAKE_ROW[kernel / 2u - 1u];
-  compute_row_t *const compute = COMPUTE_ROW[mask != NULL][stride - 1u][kernel / 2u - 1u];
-  uint32_t taken = 0, slot = 0, top = 0, index = channel;
-  for (uint32_t oy = 0; oy < conv->out_height; oy++, index += row_outputs) {
+  const uint32_t kernel = conv->kernel_height, shift = conv->shift;
+  const int ring = group->slots == kernel;
+  uint32_t *table = group->tables;
+  for (uint32_t i = 0; i < group->channels; i++, table += TABLE_WORDS(kernel)) {
+    const int8_t *weights = tb_next_channel(channels);
+    if (kernel == 3) {
+      open_channel(table, weights, 3, ring, shift);
+    } else if (kernel == 5) {
+      open_channel(table, weights, 5, ring, shift);
+    } else {
+      open_channel(table, weights, 7, ring, shift);
+    }
+    group->bias[i] = (int32_t)((uint32_t)bias[i] << shift);
+  }
+}
+
+/* Take rows v to end - 1, counted from the first one of padding, into slots from `slot` on, but leave out padding. */
+static void take_image(const group_t *group, uint32_t v, uint32_t end, uint32_t slot) {
+  const uint32_t above = group->conv->pad_top, below = above + group->conv->in_height;
+  const uint32_t first = v < above ? above : v, last = end < below ? end : below;
+  if (first < last) group->take_rows(group, first - above, last - first, slot + first - v);
+}
+
+static void clear_slot(const group_t *group, uint32_t slot) {
+  uint32_t *to = group->planes + slot * TB_SLOT_WORDS;
+  for (uint32_t i = group->quads * TB_GROUP; i != 0; i--, to += TB_PLANE_WORDS(group->slots)) to[0] = to[1] = 0;
+}
+
+static void forward_by_rows(const group_t *group, uint8_t *mask, uint32_t index) {
+  const tb_conv_t *conv = group->conv;
+  const uint32_t kernel = conv->kernel_height, stride = conv->stride, above = conv->pad_top;
+  const uint32_t row_outputs = (uint32_t)conv->out_width * conv->out_channels;
+  uint32_t taken = 0, slot = 0, first_row = 0; /* what meets slot 0 */
+  int8_t *y = group->y;
+  for (uint32_t oy = 0; oy < conv->out_height; oy++, y += row_outputs, index += row_outputs) {
     for (; taken < oy * stride + kernel; taken++) {
-      take(group, taken, slot);
+      if (taken < above || taken - above >= conv->in_height) {
+        clear_slot(group, slot);
+      } else {
+        group->take_rows(group, taken - above, 1, slot);
+      }
       slot = slot + 1 == kernel ? 0 : slot + 1;
     }
-    compute(group, group->y + oy * row_outputs, top);
-    top = top + stride >= kernel ? top + stride - kernel : top + stride;
-    if (mask != NULL) mask_row(group, mask, index);
+    group->compute(group, y, first_row);
+    first_row = first_row >= stride ? first_row - stride : first_row + kernel - stride;
+    if (mask != NULL) write_mask(group, mask, index, 1);
   }
+}
+
+static int is_small(const tb_conv_t *conv, uint32_t quads) {
+  const uint32_t slots = WINDOWS[conv->kernel_height / 2u - 1u][1].slots;
+  return (conv->out_height - 1u) * conv->stride + conv->kernel_height <= slots &&
+         quads * slots * 4u * TB_QUAD_WORDS(1) <= WINDOW_BYTES;
 }
 
 int tb_depthwise_is_fast(const tb_conv_t *conv) {
@@ -301,26 +400,38 @@ int tb_depthwise_is_fast(const tb_conv_t *conv) {
 
 void tb_depthwise_fast(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,
                        uint8_t *mask, void *scratch) {
+  const uint32_t kernel = conv->kernel_height, stride = conv->stride, channels = conv->in_channels;
+  const uint32_t tiles = (conv->out_width + TB_QUAD - 1u) / TB_QUAD;
   tb_channels_t order = tb_first_channel(conv, weights);
-  const uint32_t kernel = conv->kernel_height, table_words = TABLE_WORDS(kernel, conv->stride);
-  const uint32_t plane_words = quad_count(conv) * TB_QUAD_WORDS(kernel);
   group_t group;
   group.conv = conv;
+  group.quads = (tiles - 1u) * stride + (TILE_WORDS(kernel, stride) + 1u) / 2u;
+  group.inside = tb_minimum(conv->in_width, group.quads * TB_QUAD - conv->padding);
+  const uint32_t small = (uint32_t)is_small(conv, group.quads);
+  group.slots = WINDOWS[kernel / 2u - 1u][small].slots;
+  group.compute = WINDOWS[kernel / 2u - 1u][small].compute[stride - 1u][mask != NULL];
   group.planes = (uint32_t *)scratch;
-  group.weights = group.planes + plane_words;
-  group.bits = (uint8_t *)(group.weights + TB_GROUP * table_words);
-  memset(group.planes, 0, plane_words * 4u);
-  if (mask != NULL) tb_mask_clear(mask, (uint32_t)conv->out_height * conv->out_width * conv->out_channels);
-  for (uint32_t channel = 0; channel < conv->in_channels; channel += TB_GROUP) {
+  group.tables = group.planes + group.quads * TB_QUAD_WORDS(group.slots);
+  group.bits = (uint8_t *)(group.tables + TB_GROUP * TABLE_WORDS(kernel));
+  memset(group.planes, 0, (size_t)group.quads * TB_QUAD_WORDS(group.slots) * 4u);
+  if (mask != NULL && channels % 8 != 0) {
+    tb_mask_clear(mask, (uint32_t)conv->out_height * conv->out_width * channels);
+  }
+  for (uint32_t channel = 0; channel < channels; channel += TB_GROUP) {
+    const int usual = channels - channel >= TB_GROUP && conv->padding == kernel / 2u && group.inside >= TB_QUAD;
     group.x = x + channel;
     group.y = y + channel;
-    group.channels = tb_minimum(TB_GROUP, conv->in_channels - channel);
-    for (uint32_t i = 0; i < group.channels; i++) {
-      open_channel(group.weights + i * table_words, tb_next_channel(&order), kernel, conv->stride, conv->shift);
-      group.bias[i] = (int32_t)((uint32_t)bias[channel + i] << conv->shift);
-      group.multiplier[i] = conv->multiplier[channel + i];
+    group.channels = tb_minimum(TB_GROUP, channels - channel);
+    group.take_rows = usual ? WINDOWS[kernel / 2u - 1u][small].take_rows : take_rows_slowly;
+    group.multiplier = conv->multiplier + channel;
+    open_group(&group, &order, bias + channel);
+    if (small) {
+      take_image(&group, 0, (conv->out_height - 1u) * stride + kernel, 0);
+      group.compute(&group, group.y, 0);
+      if (mask != NULL) write_mask(&group, mask, channel, conv->out_height);
+    } else {
+      forward_by_rows(&group, mask, channel);
     }
-    forward_group(&group, mask, channel);
   }
 }
 

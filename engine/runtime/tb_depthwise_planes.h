@@ -44,19 +44,32 @@ static inline int tb_depthwise_slides(const tb_conv_t *conv) {
   return 2 * conv->padding < conv->kernel_height && 2 * conv->padding < conv->kernel_width;
 }
 
-/* Words of a slot, of a channel and of a quad. */
+/* Words of a slot; the next channel and the next quad lie that far where a channel has that many slots. */
 #define TB_SLOT_WORDS 2u
-#define TB_PLANE_WORDS(kernel) (TB_SLOT_WORDS * (kernel))
-#define TB_QUAD_WORDS(kernel) (TB_GROUP * TB_PLANE_WORDS(kernel))
+#define TB_PLANE_WORDS(slots) (TB_SLOT_WORDS * (slots))
+#define TB_QUAD_WORDS(slots) (TB_GROUP * TB_PLANE_WORDS(slots))
 
-/* Words [2 i, 2 i + 1] of aligned memory. LDRD, which GCC does not form by itself; `words` and `first` are constants once
- * inlined. Ordered by hand (tb_planes_written): with memory operands GCC reloads addresses it spilled. */
+/* Two words of aligned memory by LDRD and STRD, which GCC seldom forms. With memory operands it keeps every address in a
+ * register, or spills it; so the compiler does not see what is read, and stores made before go in front of
+ * tb_planes_written. `first` is a constant once everything is inlined and unrolled. */
 #if TB_DSP_ASM
-#define tb_load_pair(from, first, a, b) \
-  __asm__ volatile("ldrd %0, %1, [%2, %3]" : "=&r"(a), "=r"(b) : "r"(from), "i"((first) * 4u))
-#define tb_store_pair(to, first, a, b) \
-  __asm__ volatile("strd %0, %1, [%2, %3]" : : "r"(a), "r"(b), "r"(to), "i"((first) * 4u) : "memory")
-#define tb_planes_written() __asm__ volatile("" ::: "memory")
+#define tb_load_pair(from, first, a, b)                                                           \
+  do {                                                                                            \
+    if (__builtin_constant_p(first)) {                                                            \
+      __asm__ volatile("ldrd %0, %1, [%2, %3]" : "=&r"(a), "=r"(b) : "r"(from), "i"((first) * 4)); \
+    } else {                                                                                      \
+      (a) = (from)[(first)], (b) = (from)[(first) + 1u];                                          \
+    }                                                                                             \
+  } while (0)
+#define tb_store_pair(to, first, a, b)                                                                       \
+  do {                                                                                                       \
+    if (__builtin_constant_p(first)) {                                                                       \
+      __asm__ volatile("strd %0, %1, [%2, %3]" : : "r"(a), "r"(b), "r"(to), "i"((first) * 4) : "memory");     \
+    } else {                                                                                                 \
+      (to)[(first)] = (a), (to)[(first) + 1u] = (b);                                                         \
+    }                                                                                                        \
+  } while (0)
+#define tb_planes_written() __asm__ volatile("" : : : "memory")
 #else
 #define tb_load_pair(from, first, a, b) ((a) = (from)[(first)], (b) = (from)[(first) + 1u])
 #define tb_store_pair(to, first, a, b) ((to)[(first)] = (a), (to)[(first) + 1u] = (b))

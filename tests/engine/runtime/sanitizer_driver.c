@@ -65,9 +65,11 @@ static size_t depthwise_scratch(const tb_conv_t *conv) {
   const int slides = 2u * conv->padding < (kh < kw ? kh : kw);
   const size_t rows = slides ? kh : (conv->out_height - 1u) * stride + kh, columns = (conv->out_width - 1u) * stride + kw;
   const size_t plain = 8 * (rows * columns + kh * kw), words = stride == 1 ? (kh + 4) / 2 : (kh + 7) / 2;
-  const size_t row_words = stride == 1 ? kh - 1 : (kh == 3 ? 2 : 4), quads = (tiles - 1) * stride + (words + 1) / 2;
   if (!slides || kh != kw || (kh != 3 && kh != 5 && kh != 7)) return plain;
-  const size_t planes = 32 * kh * quads + 16 * (2 * kh - 1) * row_words + 4 * tiles;
+  const size_t quads = (tiles - 1) * stride + (words + 1) / 2, small = kh == 3 ? 18 : (kh == 5 ? 20 : 14);
+  const size_t slots = 32 * quads * small <= 4096 ? small : kh, most = slots == kh ? 1 : (slots - kh) / stride + 1;
+  const size_t bits = 4 * tiles * (conv->out_height < most ? conv->out_height : most);
+  const size_t planes = 32 * quads * slots + 16 * (2 * kh - 1) * (kh - 1) + bits;
   return planes > plain ? planes : plain;
 }
 
