@@ -68,9 +68,8 @@ static operands_t align(const int16_t *a, int32_t exponent_a, const int16_t *b, 
   return operands;
 }
 
-TB_INLINE int32_t sum_of(const operands_t *operands, uint32_t down, uint32_t i) {
-  const int32_t low = operands->low[i];
-  return operands->high[i] * operands->scale + (down == 0 ? low : tb_round_to_odd(low, down));
+TB_INLINE int32_t sum_of(int32_t high, int32_t scale, int32_t low, uint32_t down) {
+  return high * scale + (down == 0 ? low : tb_round_to_odd(low, down));
 }
 
 /* Shift what is stored so far as sums of these magnitudes need it; returns the new shift. */
@@ -87,30 +86,33 @@ TB_INLINE uint32_t rounded(int32_t value, uint32_t shift, uint32_t below) {
 }
 
 /* `down` is a constant 0 in the usual case. Stores words, or GCC would build vectors of two int16 bit by bit. */
-TB_INLINE uint32_t accumulate(const operands_t *operands, uint32_t down, int16_t *y, uint32_t count,
+TB_INLINE uint32_t accumulate(const operands_t *operands, uint32_t down, int16_t *start, uint32_t count,
                               uint32_t *magnitudes) {
-  uint32_t shift = 0, below = 0, seen = 0, i = 0;
-  for (; i + 4 <= count; i += 4) {
+  const int16_t *high = operands->high, *low = operands->low;
+  const int32_t scale = operands->scale;
+  int16_t *y = start;
+  uint32_t shift = 0, below = 0, seen = 0;
+  for (int16_t *const end = start + (count & ~3u); y != end; high += 4, low += 4, y += 4) {
     int32_t sums[4];
     TB_UNROLL_BLOCK
     for (uint32_t l = 0; l < 4; l++) {
-      sums[l] = sum_of(operands, down, i + l);
+      sums[l] = sum_of(high[l], scale, low[l], down);
       seen |= tb_magnitude(sums[l]);
     }
     if (seen >> (TB_GRADIENT_BITS + 1) >> shift != 0) {
-      shift = make_room(y, i, seen, shift);
+      shift = make_room(start, (uint32_t)(y - start), seen, shift);
       below = (1u << shift) - 1;
     }
     TB_UNROLL_BLOCK
     for (uint32_t l = 0; l < 4; l += 2) {
-      tb_store32(y + i + l, tb_pack_low(rounded(sums[l], shift, below), rounded(sums[l + 1], shift, below)));
+      tb_store32(y + l, tb_pack_low(rounded(sums[l], shift, below), rounded(sums[l + 1], shift, below)));
     }
   }
-  for (; i < count; i++) {
-    const int32_t sum = sum_of(operands, down, i);
+  for (uint32_t l = 0; l < (count & 3u); l++, y++) {
+    const int32_t sum = sum_of(high[l], scale, low[l], down);
     seen |= tb_magnitude(sum);
-    if (seen >> (TB_GRADIENT_BITS + 1) >> shift != 0) shift = make_room(y, i, seen, shift);
-    y[i] = tb_round_to_odd(sum, shift);
+    if (seen >> (TB_GRADIENT_BITS + 1) >> shift != 0) shift = make_room(start, (uint32_t)(y - start), seen, shift);
+    *y = tb_round_to_odd(sum, shift);
   }
   *magnitudes = seen;
   return shift;
