@@ -42,7 +42,7 @@ def test_masked_products(
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     shape=SHAPES,
     seed=SEEDS,
