@@ -23,7 +23,7 @@ def busy(doing: str) -> Iterator[None]:
 
 
 class ProgressWatcher:
-    """A `harness.runner.Watcher`. Use it in a `with` block: leaving it gives the terminal back."""
+    """A `harness.run.runner.Watcher`. Use it in a `with` block: leaving it gives the terminal back."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)

@@ -152,8 +152,8 @@ def _suite_of(module: Path) -> Suite:
 
 def _run(suite: Suite, target: str, request: pytest.FixtureRequest) -> SuiteRun | str:
     from harness.progress import ProgressWatcher
-    from harness.request import Overrides, make_request
-    from harness.runner import EXPECTED, run_suite
+    from harness.run.request import Overrides, make_request
+    from harness.run.runner import EXPECTED, run_suite
 
     out = request.config.getoption(_OUT, None)
     folder = Path(out) if out else request.getfixturevalue("tmp_path_factory").mktemp("trainbench")

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from harness.bench.cases import Case
 from harness.bench.generate import write_bench
-from harness.build import build_firmware
 from harness.deadline import Deadline
 from harness.devices.elf import symbol_address
 from harness.devices.factory import open_device
 from harness.errors import MeasurementError, UsageError
+from harness.firmware.build import build_firmware
 from harness.measure.profile import PROFILE_DEFINES, PROFILE_SYMBOL, read_counts
-from harness.session import Session
+from harness.run.session import Session
+from harness.run.workers import Report
 from harness.targets import Target, TickUnit
-from harness.workers import Report
 
 LOAD_SECONDS = 60.0
 RESULT_SYMBOL = "bench_result"

@@ -56,11 +56,11 @@ def accuracy(
     and test images and the paired difference to last-layer; where several roundings or gradient formats are
     given, the paired difference to the first one too. Writes accuracy.json and accuracy.csv to --out.
     """
-    from harness import accuracy_study as study_module
-    from harness.accuracy_tables import print_rows, write_rows
-    from harness.accuracy_variants import Options
     from harness.progress import ProgressWatcher, busy
-    from harness.request import Overrides, check_gradients, check_roundings, make_request
+    from harness.run.request import Overrides, check_gradients, check_roundings, make_request
+    from harness.study import protocol as study_module
+    from harness.study.tables import print_rows, write_rows
+    from harness.study.variants import Options
 
     roundings = tuple(dict.fromkeys(rounding or ("stochastic",)))
     check_roundings(roundings)
@@ -96,8 +96,8 @@ def accuracy(
 
 
 def _parse_rates(text: str | None) -> tuple[float, ...]:
-    from harness.accuracy_study import DEFAULT_RATES
     from harness.errors import UsageError
+    from harness.study.protocol import DEFAULT_RATES
 
     if text is None:
         return DEFAULT_RATES

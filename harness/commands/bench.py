@@ -34,8 +34,8 @@ def kernels(
     from harness.bench.run import run_bench
     from harness.bench.table import bench_figures, print_bench
     from harness.progress import ProgressWatcher
-    from harness.request import check_targets
-    from harness.session import STEP_SECONDS
+    from harness.run.request import check_targets
+    from harness.run.session import STEP_SECONDS
     from harness.targets import load_target
     from harness.work_folder import work_folder
 

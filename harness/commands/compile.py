@@ -28,9 +28,9 @@ def compile_command(
     from engine.frontends import load_backbone
     from engine.schemes import load_scheme
     from harness.backbones import backbone_file
-    from harness.prepare import SCHEME_LIBRARY
     from harness.progress import busy
-    from harness.request import check_gradients, check_roundings
+    from harness.run.prepare import SCHEME_LIBRARY
+    from harness.run.request import check_gradients, check_roundings
 
     options = CompileOptions(
         classes=classes, rounding=rounding, gradient=gradient or DEFAULT_GRADIENT, accumulate=accumulate

@@ -35,11 +35,12 @@ def profile(
     from engine.compiler import DEFAULT_GRADIENT
     from harness.backbones import backbone_file
     from harness.profile.figures import profile_figures
-    from harness.profile.run import ProfileRequest, build_folder, profile_scheme
+    from harness.profile.run import ProfileRequest, profile_scheme
     from harness.profile.tables import print_profile
     from harness.progress import busy
-    from harness.request import check_gradients, check_roundings, check_targets
-    from harness.session import STEP_SECONDS
+    from harness.run.request import check_gradients, check_roundings, check_targets
+    from harness.run.session import STEP_SECONDS
+    from harness.work_folder import work_folder
 
     chosen = gradient or DEFAULT_GRADIENT
     check_roundings((rounding,))
@@ -55,7 +56,7 @@ def profile(
         steps=steps,
         step_seconds=step_timeout or STEP_SECONDS,
     )
-    with busy(f"profiling {scheme} on {target}"), build_folder() as folder:
+    with busy(f"profiling {scheme} on {target}"), work_folder("profile") as folder:
         run = profile_scheme(request, folder, lambda done, total: None)
     if csv:
         typer.echo(profile_figures(run).to_csv(index=False), nl=False)

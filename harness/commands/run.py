@@ -64,8 +64,8 @@ def run(
     """
     from harness.commands.verdict import print_verdict
     from harness.progress import ProgressWatcher, busy
-    from harness.request import Overrides, make_request
-    from harness.runner import run_suite
+    from harness.run.request import Overrides, make_request
+    from harness.run.runner import run_suite
     from reports import write_report
 
     with busy("reading the network and the dataset"):

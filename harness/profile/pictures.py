@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from harness.cell import Samples
+from harness.run.cell import Samples
 
 SEED = 0
 NAME = "noise"

@@ -6,25 +6,20 @@ accuracy: the pictures are noise.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.frontends import load_backbone
 from engine.schemes import network_shape
-from harness.assemble import Inputs
-from harness.cell import Samples, Task
-from harness.errors import BuildError
-from harness.execute import CellJob, prepare_method, run_on_samples
 from harness.measure.accuracy import Course
 from harness.profile import pictures
 from harness.results.document import RunDocument
-from harness.session import STEP_SECONDS
+from harness.run.assemble import Inputs
+from harness.run.cell import Samples, Task
+from harness.run.execute import CellJob, prepare_method, run_on_samples
+from harness.run.session import STEP_SECONDS
+from harness.run.workers import Report
 from harness.suite import Method
-from harness.workers import Report
 
 SUITE = "profile"
 """What a profile's run document says in place of a suite."""
@@ -83,20 +78,6 @@ def profile_scheme(request: ProfileRequest, folder: Path, report: Report) -> Run
         fewest_ticks=1,
     )
     return run_on_samples(job, samples, report)
-
-
-@contextmanager
-def build_folder() -> Iterator[Path]:
-    """A temporary folder, removed afterwards but for a BuildError, whose message names a log in it."""
-    folder = Path(tempfile.mkdtemp(prefix="trainbench-profile-"))
-    try:
-        yield folder
-    except BuildError:
-        raise
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
-    shutil.rmtree(folder)
 
 
 def _inputs(request: ProfileRequest) -> tuple[Inputs, Samples]:

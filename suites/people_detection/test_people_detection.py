@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.agreement import MINIMUM_STEPS, check_agreement
 from harness.pytest_plugin import SuiteRun
 from harness.results.document import RunDocument
+from harness.run.agreement import MINIMUM_STEPS, check_agreement
 
 
 def test_the_method_ran(run_document: RunDocument, record_figures: Callable[[], None]) -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.build import Firmware, build_firmware
 from harness.deadline import Deadline
 from harness.devices.base import Device
 from harness.devices.factory import open_device
 from harness.errors import DeviceError, DeviceFault, DeviceGone, DeviceHang, LinkError, LoadError
-from harness.session import Session
+from harness.firmware.build import Firmware, build_firmware
+from harness.run.session import Session
 from harness.targets import load_target
 
 pytestmark = [

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.build import Firmware, build_firmware
 from harness.deadline import Deadline
 from harness.devices.base import Device
 from harness.devices.factory import open_device
 from harness.errors import ToolMissingError
+from harness.firmware.build import Firmware, build_firmware
 from harness.link.client import LinkClient, Step
 from harness.link.messages import TrainerInfo
 from harness.targets import load_target

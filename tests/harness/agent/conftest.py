@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.build import build_firmware
 from harness.deadline import Deadline
 from harness.devices.socket_serial import SocketSerial
+from harness.firmware.build import build_firmware
 from harness.link.client import LinkClient
 from harness.targets import load_target
 

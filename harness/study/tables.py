@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.accuracy_study import Row
-from harness.accuracy_variants import BASELINE
 from harness.console import plain_table, stdout_console
 from harness.results.statistics import Difference
 from harness.results.store import write_atomically
+from harness.study.protocol import Row
+from harness.study.variants import BASELINE
 
 COLUMNS = (
     *("method", "rounding", "gradient", "learning_rates", "validation_accuracy"),

@@ -17,13 +17,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.accuracy_variants import BASELINE, Options, Reference, changed, references, variants
 from harness.errors import HarnessError, UsageError
-from harness.request import read_inputs
 from harness.results.comparison import Cell, accuracies, compare, difference
 from harness.results.document import RunDocument
 from harness.results.statistics import Difference, Interval
-from harness.runner import Request, Watcher, run_suite
+from harness.run.request import read_inputs
+from harness.run.runner import Request, Watcher, run_suite
+from harness.study.variants import BASELINE, Options, Reference, changed, references, variants
 from harness.suite import Method
 
 Choice = Mapping[str, tuple[float, float]]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ToolMissingError, UsageError
+from harness.firmware.toolchain import find_compiler
 from harness.targets import load_target
-from harness.toolchain import find_compiler
 
 
 def test_default_is_the_targets_first() -> None:

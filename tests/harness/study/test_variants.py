@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.accuracy_variants import Options, Reference, references, variants
+from harness.study.variants import Options, Reference, references, variants
 from harness.suite import Method
 
 METHODS = (Method(name="last-layer", learning_rate=1.0), Method(name="sparse", learning_rate=1.0))

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from harness.errors import UsageError
-from harness.workers import Job, JobCrashed, Report, run_jobs
+from harness.run.workers import Job, JobCrashed, Report, run_jobs
 
 
 def double(number: int, report: Report) -> int:
@@ -111,7 +111,7 @@ def test_jobs_end_when_the_parent_is_killed(tmp_path: Path) -> None:
         "import importlib.util, sys\n"
         "from functools import partial\n"
         "from pathlib import Path\n"
-        "from harness.workers import Job, run_jobs\n"
+        "from harness.run.workers import Job, run_jobs\n"
         f"spec = importlib.util.spec_from_file_location('jobs_of_test', {str(Path(__file__))!r})\n"
         "module = importlib.util.module_from_spec(spec)\n"
         "sys.modules['jobs_of_test'] = module\n"

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.assemble import make_sram, planned_sram
-from harness.build import Firmware
-from harness.elf_sections import SectionSizes, SramLayout
 from harness.errors import MeasurementError
-from harness.execute import NoRoomError, check_memory, plan_paint
+from harness.firmware.build import Firmware
+from harness.firmware.elf_sections import SectionSizes, SramLayout
 from harness.measure.sram import Span, Touched
-from harness.prepare import Trainer
 from harness.results.document import MemoryPlan, SchemeSummary
+from harness.run.assemble import make_sram, planned_sram
+from harness.run.execute import NoRoomError, check_memory, plan_paint
+from harness.run.prepare import Trainer
 from harness.targets import Target, load_target
 
 MEGABYTE = 1 << 20

@@ -22,7 +22,7 @@ from harness.measure.accuracy import (
 )
 from harness.measure.sram import Area, Symbol, Touched
 from harness.results.document import Accuracy, Digests, OperatorTicks
-from harness.session import Session
+from harness.run.session import Session
 
 Progress = Callable[[int, int], None]
 """Called as `progress(done, total)`, in device calls."""

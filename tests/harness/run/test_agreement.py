@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.agreement import adopt_accuracy, check_agreement
 from harness.errors import MeasurementError
 from harness.results.document import Accuracy, Digests, RunDocument, Sram, TickSeries
+from harness.run.agreement import adopt_accuracy, check_agreement
 
 Document = Callable[..., RunDocument]
 

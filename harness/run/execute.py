@@ -12,25 +12,25 @@ from statistics import median
 from typing import Literal
 
 from fixtures.datasets import load_dataset
-from harness.assemble import Inputs, Subject, make_document, make_provenance
-from harness.build import Firmware, build_firmware
-from harness.cell import Paint, Samples, Task, measure_cell
 from harness.deadline import Deadline
 from harness.devices.elf import symbol_address
 from harness.devices.factory import open_device
 from harness.errors import BuildError, HarnessError, MeasurementError
+from harness.firmware.build import Firmware, build_firmware
 from harness.measure import sram
 from harness.measure.accuracy import plan_training, train_steps
 from harness.measure.latency import MINIMUM_SAMPLES
 from harness.measure.profile import PROFILE_DEFINES, PROFILE_SYMBOL, operator_ticks, read_counts
 from harness.measure.sram import Area, Span
-from harness.prepare import Trainer, compile_method
 from harness.provenance import package_versions
 from harness.results.document import OperatorTicks, RunDocument
-from harness.session import Session
+from harness.run.assemble import Inputs, Subject, make_document, make_provenance
+from harness.run.cell import Paint, Samples, Task, measure_cell
+from harness.run.prepare import Trainer, compile_method
+from harness.run.session import Session
+from harness.run.workers import Report
 from harness.suite import Method
 from harness.targets import Target, load_target
-from harness.workers import Report
 
 LOAD_SECONDS = 60.0
 PROFILED_STEPS = 5

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.build import AGENT_FOLDER, TRAINER_H_FOLDER, Firmware, build_firmware, first_error
 from harness.deadline import Deadline
-from harness.elf_sections import read_elf
 from harness.errors import BuildError, DeviceHang, TargetError, ToolMissingError, UsageError
+from harness.firmware.build import AGENT_FOLDER, TRAINER_H_FOLDER, Firmware, build_firmware, first_error
+from harness.firmware.elf_sections import read_elf
 from harness.targets import TARGETS_ROOT, load_target
 
-TINY = Path(__file__).resolve().parents[1] / "data" / "tiny_trainer"
+TINY = Path(__file__).resolve().parents[2] / "data" / "tiny_trainer"
 MICROCONTROLLERS = ("qemu-mps2-an500", "qemu-mps2-an386")
 STRICT = (
     "-std=c99",

@@ -25,7 +25,7 @@ T = TypeVar("T")
 Report = Callable[[int, int], None]
 """Called by a job as `report(done, total)`."""
 
-PRELOADED = ("harness.cell",)
+PRELOADED = ("harness.run.cell",)
 _GRACE_SECONDS = 5.0
 """How long an ended job may take to close its device before it is killed."""
 

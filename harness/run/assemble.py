@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fixtures.peers import peer_figures
-from harness.build import Firmware
-from harness.cell import Measurement
 from harness.errors import MeasurementError
+from harness.firmware.build import Firmware
 from harness.measure.latency import MINIMUM_SAMPLES, tick_series
 from harness.measure.sram import Touched
-from harness.prepare import Trainer
 from harness.provenance import git_revision, host_description, package_versions, trainbench_version
 from harness.results.document import Provenance, ReferenceFigure, RunDocument, Sections, Sram, TickSeries
 from harness.results.store import INPUTS_DIGEST
+from harness.run.cell import Measurement
+from harness.run.prepare import Trainer
 from harness.suite import Method
 from harness.targets import Target
 

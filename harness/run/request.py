@@ -12,12 +12,12 @@ from engine.autodiff import GRADIENTS
 from engine.frontends import load_backbone
 from engine.schemes import network_shape
 from fixtures.datasets import load_dataset
-from harness.assemble import Inputs
 from harness.devices.availability import availability
 from harness.errors import ToolMissingError, UsageError
 from harness.provenance import PROJECT_ROOT
-from harness.runner import Request
-from harness.session import STEP_SECONDS
+from harness.run.assemble import Inputs
+from harness.run.runner import Request
+from harness.run.session import STEP_SECONDS
 from harness.suite import Suite, load_suite, select_methods
 from harness.targets import load_target
 

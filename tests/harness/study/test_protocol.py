@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from harness import accuracy_study as study
-from harness.accuracy_variants import Reference
 from harness.errors import HarnessError
 from harness.results.document import Accuracy, RunDocument
+from harness.study import protocol as study
+from harness.study.variants import Reference
 from harness.suite import Method
 
 MakeRun = Callable[..., RunDocument]

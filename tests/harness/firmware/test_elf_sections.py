@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.elf_sections import (
+from harness.errors import BuildError
+from harness.firmware.elf_sections import (
     ElfContents,
     Section,
     check_sections,
@@ -15,7 +16,6 @@ from harness.elf_sections import (
     sram_layout,
     symbol_list,
 )
-from harness.errors import BuildError
 from harness.measure.sram import Span, Symbol
 
 RAM = 0x20000000

@@ -9,7 +9,7 @@ import pytest
 
 from harness.deadline import Deadline
 from harness.errors import DeviceHang
-from harness.run_tool import run_tool
+from harness.firmware.run_tool import run_tool
 
 
 def test_exit_code_and_output(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_program_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     script = (
         "from pathlib import Path\n"
         "from harness.deadline import Deadline\n"
-        "from harness.run_tool import run_tool\n"
+        "from harness.firmware.run_tool import run_tool\n"
         f"folder = Path({str(tmp_path)!r})\n"
         "run_tool(['sh', '-c', 'echo $$; exec sleep 60'], folder, folder / 'log', Deadline.after(50))\n"
     )

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import ninja
 
-from harness.build_file import ELF_NAME, BuildPlan, build_file
 from harness.deadline import Deadline
-from harness.elf_sections import (
+from harness.errors import BuildError, TargetError, UsageError
+from harness.firmware.build_file import ELF_NAME, BuildPlan, build_file
+from harness.firmware.elf_sections import (
     SectionSizes,
     SramLayout,
     check_sections,
@@ -21,15 +22,14 @@ from harness.elf_sections import (
     sram_layout,
     symbol_list,
 )
-from harness.errors import BuildError, TargetError, UsageError
+from harness.firmware.run_tool import run_tool
+from harness.firmware.toolchain import find_compiler
 from harness.measure.sram import Symbol
-from harness.run_tool import run_tool
+from harness.provenance import PROJECT_ROOT
 from harness.targets import FirmwareParts, Target
-from harness.toolchain import find_compiler
 
-ROOT = Path(__file__).resolve().parent.parent
-AGENT_FOLDER = ROOT / "harness" / "agent"
-TRAINER_H_FOLDER = ROOT / "engine" / "runtime"
+AGENT_FOLDER = PROJECT_ROOT / "harness" / "agent"
+TRAINER_H_FOLDER = PROJECT_ROOT / "engine" / "runtime"
 BUILD_SECONDS = 300.0
 
 COMMON_FLAGS = (

@@ -15,19 +15,19 @@ import filelock
 
 from engine.errors import EngineError
 from fixtures.errors import FixtureError
-from harness.agreement import adopt_accuracy
-from harness.assemble import Inputs, Subject, unmeasured_document
-from harness.cell import Task
 from harness.errors import HarnessError, UsageError
-from harness.execute import CellJob, NoRoomError, Prepared, Split, prepare_method, run_cell
-from harness.prepare import for_method
+from harness.firmware.toolchain import find_compiler
 from harness.provenance import inputs_digest, source_digest
 from harness.results.document import RunDocument
 from harness.results.store import find_finished, save_document
+from harness.run.agreement import adopt_accuracy
+from harness.run.assemble import Inputs, Subject, unmeasured_document
+from harness.run.cell import Task
+from harness.run.execute import CellJob, NoRoomError, Prepared, Split, prepare_method, run_cell
+from harness.run.prepare import for_method
+from harness.run.workers import Job, run_jobs
 from harness.suite import Cell, Method, Suite, make_cells
 from harness.targets import load_target
-from harness.toolchain import find_compiler
-from harness.workers import Job, run_jobs
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""Trainer folder → firmware: toolchain, flags, build, and what the ELF file reserves."""

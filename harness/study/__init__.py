@@ -1,0 +1,1 @@
+"""`trainbench accuracy`: the protocol by which accuracies are compared."""
