@@ -79,7 +79,7 @@ static void expand_pixels(const int16_t *gradient, uint32_t channels, uint32_t c
 }
 
 /* Pairs of output channels of one or two stored input channels: [pair][2 channels]; what is missing is 0. */
-static void expand_weights(const int8_t *weights, uint32_t step, uint32_t channels, uint32_t count, uint32_t pairs,
+TB_NOINLINE void expand_weights(const int8_t *weights, uint32_t step, uint32_t channels, uint32_t count, uint32_t pairs,
                            uint32_t *rows) {
   uint32_t done = 0;
   if (count == TB_TILE_ROWS) {
@@ -111,7 +111,7 @@ static void raise_tiles(output_t *out, tb_gradient_tiles_t *tiles, uint32_t rows
 }
 
 /* The block's pixels, of one or two stored channels: out->row and the next. */
-static void pointwise_rows(output_t *out, tb_gradient_tiles_t *tiles, const uint32_t *columns, uint32_t rows) {
+TB_NOINLINE void pointwise_rows(output_t *out, tb_gradient_tiles_t *tiles, const uint32_t *columns, uint32_t rows) {
   const tb_part_t *part = &out->parts[out->part];
   const uint32_t channel = tb_channel(part, out->row), count = out->end - out->first;
   const uint32_t whole = rows == TB_TILE_ROWS ? count / TB_TILE_COLUMNS : 0; /* tiles */
@@ -131,7 +131,7 @@ static void pointwise_rows(output_t *out, tb_gradient_tiles_t *tiles, const uint
   out->magnitudes = tiles->magnitudes;
 }
 
-static void pointwise_grad(const tb_conv_t *conv, const int16_t *gradient, output_t *out, uint32_t *scratch) {
+TB_NOINLINE void pointwise_grad(const tb_conv_t *conv, const int16_t *gradient, output_t *out, uint32_t *scratch) {
   const uint32_t channels = conv->out_channels, pixels = (uint32_t)conv->in_height * conv->in_width;
   const uint32_t pairs = (channels + 1) / 2;
   const uint32_t most = tb_fitting_tiles(16 * pairs, BLOCK_BYTES, BLOCK_TILES, MORE_BYTES, LEAST_TILES);
@@ -195,7 +195,7 @@ TB_INLINE void general_block(const tb_conv_t *conv, const int16_t *gradient, out
   }
 }
 
-static void general_grad(const tb_conv_t *conv, const int16_t *gradient, output_t *out) {
+TB_NOINLINE void general_grad(const tb_conv_t *conv, const int16_t *gradient, output_t *out) {
   const uint32_t pixels = (uint32_t)conv->in_height * conv->in_width;
   for (out->first = 0; out->first < pixels; out->first++) {
     out->end = out->first + 1;

@@ -73,6 +73,39 @@ static size_t depthwise_scratch(const tb_conv_t *conv) {
   return planes > plain ? planes : plain;
 }
 
+/* The same, of the int16 gradients. */
+static size_t tiles_per_block(size_t tiles, size_t most) {
+  const size_t blocks = (tiles + most - 1) / most;
+  return (tiles + blocks - 1) / blocks;
+}
+
+static size_t grad_scratch(const tb_conv_t *conv) {
+  const size_t pairs = (conv->out_channels + 1u) / 2, fitting = 8192 / (16 * pairs), pixels = (size_t)conv->in_height * conv->in_width;
+  if (conv->kernel_height * conv->kernel_width > 1 || conv->stride > 1 || conv->padding > 0) return 0;
+  return (16 * tiles_per_block((pixels + 3) / 4, fitting < 16 ? fitting : 16) + 8) * pairs;
+}
+
+static size_t update_scratch(const tb_conv_t *conv, size_t trainable) {
+  const size_t pairs = ((size_t)conv->out_height * conv->out_width + 1) / 2, fitting = 8192 / (16 * pairs);
+  const size_t columns = (size_t)conv->kernel_height * conv->kernel_width * trainable;
+  if (trainable == 0) return 0;
+  const size_t tiles = tiles_per_block((columns + 3) / 4, fitting < 32 ? fitting : 32);
+  return 8 * pairs + 16 * pairs * tiles + 32 * tiles;
+}
+
+static void convolution_i16(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, int32_t *bias,
+                            const tb_update_t *update, const tb_update_t *bias_update, const tb_step_t *step) {
+  const uint32_t pixels = (uint32_t)conv->out_height * conv->out_width, outputs = pixels * conv->out_channels;
+  const uint32_t inputs = (uint32_t)conv->in_height * conv->in_width * conv->in_channels;
+  int16_t *g = allocate(2 * outputs), *dx = allocate(2 * inputs);
+  for (uint32_t i = 0; i < outputs; i++) g[i] = (int16_t)((int)draw(32769) - 16384);
+  const int32_t exponent = tb_conv2d_grad_input_i16(conv, g, 3, weights, dx, allocate(grad_scratch(conv)));
+  if (exponent > 3 + 16) abort();
+  void *scratch = allocate(update_scratch(conv, weights->trainable_count));
+  tb_conv2d_update_i16(conv, g, -25, x, weights, update, step, scratch);
+  tb_bias_update_i16(g, -10, bias, bias_update, step, pixels, conv->out_channels, 1073741824, zeros(conv->out_channels));
+}
+
 static void convolution(int depthwise) {
   static const uint16_t kernels[] = {1, 1, 1, 3, 5, 7, 9};
   const uint32_t kh = kernels[draw(7)], kw = draw(2) ? kh : kernels[draw(7)], padding = draw(kh / 2 + 1);
@@ -118,6 +151,7 @@ static void convolution(int depthwise) {
     tb_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL, scratch);
     tb_conv2d_grad_input_f32(&conv, g, &weights, dx);
     tb_conv2d_update_f32(&conv, g, x, &weights, &update, &step);
+    convolution_i16(&conv, x, &weights, bias, &update, &bias_update, &step);
   }
   tb_bias_update_f32(g, bias, &bias_update, &step, pixels, oc, 1073741824, zeros(oc));
   require_finite(dx, inputs);

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from convolution_bindings_i16 import bias_update, conv2d_grad_input, conv2d_update
 from kernel_bindings import FLAGS, SOURCES, Kernels, build_library, run_tool
 from kernel_cases import float32s, int8s, same_bits
 from kernel_data import Quantization, Step, Update, split_weights
@@ -95,6 +96,35 @@ def check_convolution(kernels: Kernels, depthwise: bool, g: ConvGeometry, rng: n
     )
 
 
+def check_convolution_i16(kernels: Kernels, g: ConvGeometry, rng: np.random.Generator) -> None:
+    """Both gradients of one layer in int16, half of its channels trainable, and all updates."""
+    weights = int8s(rng, (g.out_channels, g.kernel_height, g.kernel_width, g.in_channels), False)
+    channels = sorted(rng.permutation(g.in_channels)[: (g.in_channels + 1) // 2].tolist())
+    stored, x = split_weights(weights, channels), int8s(rng, (g.in_height, g.in_width, g.in_channels), False)
+    gradient = rng.integers(-(2**14), 2**14, (g.out_height, g.out_width, g.out_channels)).astype(np.int16)
+    dx, exponent = conv2d_grad_input(kernels, gradient, -9, stored, g)
+    expected, wanted_exponent = integer_gradients.conv2d_grad_input(gradient, -9, weights, g)
+    same_bits(dx, expected)
+    assert exponent == wanted_exponent
+    dw = integer_gradients.conv2d_grad_weight(gradient, -20, x[:, :, channels], 5, g)
+    db = integer_gradients.bias_gradient(gradient, -20)
+    scale = (10.0 ** rng.uniform(-3, 3, g.out_channels)).astype(np.float32)
+    bias = rng.integers(-5000, 5000, g.out_channels).astype(np.int32)
+    for rounding in Rounding:
+        low = rng.integers(0, 256, stored.trainable.shape).astype(np.uint8)
+        update = Update(scale, 3, rounding, low if rounding is Rounding.EXTENDED else None)
+        after, changed = conv2d_update(kernels, gradient, -20, x, stored, g, 5, update, Step(0.01, 77))
+        keys = (0.01, rounding, 77, 3)
+        wanted, wanted_low = reference.apply_int8(stored.trainable, dw, scale, *keys, update.low)
+        same_bits(after, wanted)
+        if wanted_low is not None:
+            same_bits(changed.low, wanted_low)
+        moved, _ = bias_update(
+            kernels, gradient, -20, bias, Update(scale, 3, rounding), Step(0.01, 77), 2**30
+        )
+        same_bits(moved, reference.apply_bias(bias, db, scale, *keys, 2**30))
+
+
 def check_the_rest(kernels: Kernels, rng: np.random.Generator) -> None:
     a, b = int8s(rng, (5, 5, 9), False), int8s(rng, (5, 5, 9), False)
     p = reference.add_parameters(0.05, 3, 0.07, -128, 0.06, 4)
@@ -153,6 +183,8 @@ def test_same_bits(compiler: list[str], tmp_path: Path) -> None:
     kernels, rng = Kernels(tmp_path / "kernels.so"), np.random.default_rng(5)
     for depthwise, geometry in GEOMETRIES:
         check_convolution(kernels, depthwise, geometry, rng)
+        if not depthwise:
+            check_convolution_i16(kernels, geometry, rng)
     check_the_rest(kernels, rng)
 
 
