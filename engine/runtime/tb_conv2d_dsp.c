@@ -95,9 +95,11 @@ static void expand_tile(const layer_t *s, uint32_t first, uint32_t count, uint32
     pixel[p] = s->fields != NULL ? s->fields + i * s->field : s->x + (first + i) * channels;
   }
   if (s->part_count == 2) {
-    for (uint32_t i = 0; i < 2; i++) {
-      columns = tb_expand_listed_columns(pixel, s->parts[i].channels, s->parts[i].count, s->taps, channels, s->add,
-                                         columns);
+    for (uint32_t i = 0; i < 2; columns += 2 * TB_TERMS(s->taps * s->parts[i].count), i++) {
+      const tb_part_t *part = &s->parts[i];
+      for (uint32_t p = 0; p < TB_TILE_COLUMNS; p++) {
+        tb_expand_listed_pixel(pixel[p], part->channels, part->count, s->taps, channels, s->add, columns + p);
+      }
     }
   } else if (s->fields != NULL) {
     tb_expand_tiles(s->fields, s->terms, columns, columns + 2 * s->terms, 0, s->add);

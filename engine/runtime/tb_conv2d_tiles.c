@@ -55,7 +55,7 @@ void tb_conv2d_tile(tb_conv2d_tiles_t *tiles, int masked, uint32_t channels, uin
   "ssat " a ", #8, " a "\n ssat " b ", #8, " b "\n"                          \
   "bfi " a ", " b ", #8, #8\n"
 
-__attribute__((naked, noinline)) void tb_conv2d_whole_tiles(tb_conv2d_tiles_t *tiles) {
+TB_ASSEMBLY void tb_conv2d_whole_tiles(tb_conv2d_tiles_t *tiles) {
   __asm volatile(BEGIN
                  OUTPUTS("r6", "r10") "strh r6, [r5]\n"
                  OUTPUTS("r7", "r11") "strh r7, [r5, r0]\n"
@@ -72,7 +72,7 @@ __attribute__((naked, noinline)) void tb_conv2d_whole_tiles(tb_conv2d_tiles_t *t
   "cmp " b ", #256\n rrx r0, r0\n usat " b ", #8, " b "\n"                   \
   "orr " a ", " a ", " b ", lsl #8\n eor " a ", " a ", #0x80808080\n"
 
-__attribute__((naked, noinline)) void tb_conv2d_masked_tiles(tb_conv2d_tiles_t *tiles) {
+TB_ASSEMBLY void tb_conv2d_masked_tiles(tb_conv2d_tiles_t *tiles) {
   __asm volatile(BEGIN
                  "ldr r0, [r1]\n"
                  MASKED_OUTPUTS("r6", "r10") "strh r6, [r5]\n ldr r10, [sp]\n"

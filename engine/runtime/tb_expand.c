@@ -5,7 +5,7 @@
 #if TB_DSP_ASM
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* the assembly finds them in r0 to r3 and on the stack */
 
-__attribute__((naked, noinline)) uint32_t *tb_expand_row_groups(const int8_t *row0, const int8_t *row1, uint32_t groups,
+TB_ASSEMBLY uint32_t *tb_expand_row_groups(const int8_t *row0, const int8_t *row1, uint32_t groups,
                                                                 uint32_t *rows) {
   __asm volatile(
       "push {r4-r7, lr}\n"
@@ -20,7 +20,7 @@ __attribute__((naked, noinline)) uint32_t *tb_expand_row_groups(const int8_t *ro
 
 /* r1 bytes of a pixel, r3 three times that, r12 add, lr groups left. Stack: end 0, then 9 registers, gap 40, add 44. Within a
  * tile r0 moves by one pixel; three more lead to the next tile. */
-__attribute__((naked, noinline)) void tb_expand_tiles(const int8_t *x, uint32_t terms, uint32_t *columns,
+TB_ASSEMBLY void tb_expand_tiles(const int8_t *x, uint32_t terms, uint32_t *columns,
                                                       const uint32_t *end, uint32_t gap, uint32_t add) {
   __asm volatile(
       "push {r3-r11, lr}\n"

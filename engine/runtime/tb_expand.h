@@ -63,20 +63,31 @@ TB_INLINE uint32_t *tb_expand_columns(const int8_t *const pixel[4], uint32_t cou
   return columns;
 }
 
-/* The same of `count` listed channels in the order of the list, in each of `taps` runs of `run` bytes. */
-TB_INLINE uint32_t *tb_expand_listed_columns(const int8_t *const pixel[4], const uint16_t *list, uint32_t count,
-                                             uint32_t taps, uint32_t run, uint32_t add, uint32_t *columns) {
-  uint32_t x[TB_TILE_COLUMNS] = {0, 0, 0, 0}, filled = 0;
-  for (uint32_t offset = 0; offset < taps * run; offset += run) {
-    for (uint32_t i = 0; i < count; i++) {
-      const uint32_t at = offset + list[i];
-      for (uint32_t p = 0; p < TB_TILE_COLUMNS; p++) x[p] = x[p] >> 8 | (uint32_t)(uint8_t)pixel[p][at] << 24;
-      if ((++filled & 3u) == 0) columns = tb_expand_column_words(x, add, columns);
+/* Two pairs of one pixel. */
+TB_INLINE uint32_t *tb_expand_pixel_word(uint32_t x, uint32_t add, uint32_t *columns) {
+  columns[0] = tb_sxtab16(add, x), columns[TB_TILE_COLUMNS] = tb_sxtab16_odd(add, x);
+  return columns + 2 * TB_TILE_COLUMNS;
+}
+
+/* One pixel of a tile: `count` listed channels in the order of the list, in each of `taps` runs of `run` bytes. */
+TB_INLINE void tb_expand_listed_pixel(const int8_t *x, const uint16_t *list, uint32_t count, uint32_t taps, uint32_t run,
+                                      uint32_t add, uint32_t *columns) {
+  const uint8_t *bytes = (const uint8_t *)x;
+  uint32_t word = 0, filled = 0;
+  for (uint32_t tap = 0; tap < taps; tap++, bytes += run) {
+    uint32_t i = 0;
+    for (; filled == 0 && i + 4 <= count; i += 4) {
+      word = bytes[list[i]] | (uint32_t)bytes[list[i + 1]] << 8;
+      word |= (uint32_t)bytes[list[i + 2]] << 16 | (uint32_t)bytes[list[i + 3]] << 24;
+      columns = tb_expand_pixel_word(word, add, columns);
+    }
+    for (; i < count; i++) {
+      word = word >> 8 | (uint32_t)bytes[list[i]] << 24;
+      filled = (filled + 1) % 4;
+      if (filled == 0) columns = tb_expand_pixel_word(word, add, columns);
     }
   }
-  if ((filled & 3u) == 0) return columns;
-  for (uint32_t p = 0; p < TB_TILE_COLUMNS; p++) x[p] >>= 8 * (4 - (filled & 3u));
-  return tb_expand_column_words(x, add, columns);
+  if (filled != 0) tb_expand_pixel_word(word >> (8 * (4 - filled)), add, columns);
 }
 
 /* Whole tiles of neighbouring pixels of `terms` channels, a multiple of 4. `gap` bytes are left free behind each tile, `end` is

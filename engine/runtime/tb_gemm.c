@@ -3,7 +3,7 @@
 
 #if TB_DSP_ASM
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* the assembly finds them in r0 to r3 */
-__attribute__((naked, noinline)) void tb_gemm_tile(const uint32_t *rows, const uint32_t *columns, uint32_t pairs, int32_t acc[8]) {
+TB_ASSEMBLY void tb_gemm_tile(const uint32_t *rows, const uint32_t *columns, uint32_t pairs, int32_t acc[8]) {
   __asm volatile(
       "push {r3-r11, lr}\n" /* [sp]: acc */
       "add r4, r0, r2, lsl #3\n"

@@ -30,6 +30,7 @@ TB_INLINE void tb_gemm_tile(const uint32_t *rows, const uint32_t *columns, uint3
  * One pair is 44 bytes of code. TB_ASM_PAIRS sums up to the end of the rows, kept at `rows_end` of the stack, and is entered
  * at the address that TB_ASM_ENTRY works out (16 pairs a round, so the first round skips some). */
 #if TB_DSP_ASM
+#define TB_ASSEMBLY __attribute__((naked, noinline)) /* of a function that is all assembly */
 #define TB_ASM_PAIR_OF(a, b, c, d, e, f, g, h)                                  \
   "ldrd r2, r3, [r0], #8\n"                                                     \
   "ldrd r4, r5, [r1], #8\n"                                                     \
@@ -44,11 +45,12 @@ TB_INLINE void tb_gemm_tile(const uint32_t *rows, const uint32_t *columns, uint3
 #define TB_ASM_PAIRS(rows_end)                                                  \
   "1:\n .rept 16\n" TB_ASM_PAIR ".endr\n"                                       \
   "2: ldr r2, [sp, #" rows_end "]\n cmp r0, r2\n bne 1b\n"
-/* `entry` = where to enter for `pairs`; both are registers, `other` is overwritten. */
+/* `entry` = where to enter for `pairs`; both are registers, `other` is overwritten. ADR counts from a multiple of 4, so the
+ * section must begin at one, at -Os too. */
 #define TB_ASM_ENTRY(entry, pairs, other)                                       \
   "and " pairs ", " pairs ", #15\n mov " other ", #44\n"                        \
   "mul " pairs ", " pairs ", " other "\n"                                       \
-  "adr.w " entry ", 2f\n sub " entry ", " entry ", " pairs "\n"                 \
+  ".p2align 2\n adr.w " entry ", 2f\n sub " entry ", " entry ", " pairs "\n"    \
   "orr " entry ", " entry ", #1\n"
 #endif
 
