@@ -39,6 +39,10 @@ app.command("profile")(profile)
 app.add_typer(bench, name="bench")
 
 
+RESUMED = (["run"], ["accuracy"])
+"""Commands that go on in a folder where they were interrupted."""
+
+
 class Ended(BaseException):
     """SIGINT or SIGTERM, raised like KeyboardInterrupt, so that everything is closed on the way out."""
 
@@ -79,7 +83,8 @@ def run_command_line() -> int:
         return _fail(str(error), 2)
     except Ended as ended:
         word = "interrupted" if ended.number == signal.SIGINT else "terminated"
-        return _fail(f"{word}; finished cells are kept, the same --out goes on", 128 + ended.number)
+        kept = "; finished cells are kept, the same --out goes on" if sys.argv[1:2] in RESUMED else ""
+        return _fail(f"{word}{kept}", 128 + ended.number)
     return 0
 
 
