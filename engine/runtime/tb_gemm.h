@@ -1,7 +1,7 @@
 /* tb_gemm.h: the one tile that forward, input gradient and weight gradient of a convolution are made of.
  *
- * A tile is 2 rows (output channels) by 4 columns (pixels), its sums in 8 registers. Both operands are int16, in pairs along the
- * summed axis: `rows` holds [pair][2 rows] words, `columns` [pair][4 columns] words, both 4-byte aligned.
+ * A tile is 2 rows (output channels) by 4 columns (pixels), its sums in 8 registers. Both operands are int16, in pairs along
+ * the summed axis: `rows` holds [pair][2 rows] words, `columns` [pair][4 columns] words, both 4-byte aligned.
  */
 #ifndef TB_GEMM_H
 #define TB_GEMM_H
