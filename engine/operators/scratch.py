@@ -66,6 +66,30 @@ def _depthwise_planes(g: ConvGeometry) -> int:
     return 32 * quads * slots + 16 * (2 * kernel - 1) * (kernel - 1) + 4 * tiles * rows
 
 
+GRADIENT_SLOTS = 12
+"""Rows of the window of tb_depthwise_conv2d_grad_input_i16."""
+GRADIENT_TABLE_BYTES = 168
+"""Of a channel's weights there."""
+
+
+def depthwise_grad_scratch(g: ConvGeometry) -> int:
+    """Of tb_depthwise_conv2d_grad_input_i16: int16 planes of four channels of the gradient, and weights."""
+    plain = LARGEST_LANES * g.kernel_height * g.kernel_width
+    kernel = g.kernel_height
+    fast = g.kernel_width == kernel and kernel in WINDOW_SLOTS and g.stride in (1, 2)
+    if not fast or g.padding != kernel // 2:
+        return plain
+    tiles = -(-g.in_width // (4 * g.stride))
+    taps = kernel if g.stride == 1 else kernel // 2 + 1
+    quads = tiles - 1 + ((taps + 4) // 2 + 1) // 2
+    return max(plain, 32 * quads * GRADIENT_SLOTS + 4 * GRADIENT_TABLE_BYTES)
+
+
+def depthwise_update_scratch(g: ConvGeometry) -> int:
+    """Of tb_depthwise_conv2d_update_i16: its sums stay in registers."""
+    return 0
+
+
 GRADIENT_BLOCK_BYTES = 8192
 GRADIENT_BLOCK_TILES = 16
 """What tb_conv2d_grad_input_i16 expands of the gradient at once, and how many times four pixels, ..."""
@@ -88,7 +112,10 @@ def _tiles_per_block(tiles: int, limit: int) -> int:
 
 
 def conv2d_grad_scratch(g: ConvGeometry, *, split: bool) -> int:
-    """Of tb_conv2d_grad_input_i16: a block of pixels and two rows of weights, both widened."""
+    """Of tb_conv2d_grad_input_i16: a block of pixels and two rows of weights, both widened.
+
+    On a host: four pixels in 32 bits.
+    """
     if not _is_pointwise(g):
         return 0
     pairs = -(-g.out_channels // 2)
@@ -96,7 +123,7 @@ def conv2d_grad_scratch(g: ConvGeometry, *, split: bool) -> int:
     if limit < GRADIENT_LEAST_TILES:
         limit = max(1, min(GRADIENT_LEAST_TILES, GRADIENT_MORE_BYTES // (16 * pairs)))
     tiles = _tiles_per_block(-(-(g.in_height * g.in_width) // 4), limit)
-    return (16 * tiles + 8) * pairs
+    return max(16 * tiles + 8, 32) * pairs
 
 
 def conv2d_update_scratch(g: ConvGeometry, trainable: int) -> int:

@@ -144,6 +144,11 @@ static inline uint32_t tb_neighbours(const tb_part_t *part, uint32_t j) {
   return run;
 }
 
+/* Whether the stored channels [j, j + count) are. */
+static inline int tb_are_neighbours(const tb_part_t *part, uint32_t j, uint32_t count) {
+  return tb_channel(part, j + count - 1) == tb_channel(part, j) + count - 1;
+}
+
 /* Positions [first, end) of a kernel (or of an image) that pair with the other side. */
 typedef struct {
   int32_t first, end;

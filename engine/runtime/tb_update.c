@@ -1,43 +1,12 @@
 /* tb_update.c: weight gradients and stochastic gradient descent in one pass. No weight gradient is ever stored: the
  * kernels sum a block of it in registers and apply it at once. */
 #include "tb_apply.h"
-
-/* The pixels that one kernel position pairs: `g` and `x` at the first, and how far it is to the next. */
-typedef struct {
-  const float *g;
-  const int8_t *x;
-  uint32_t rows, columns;
-  uint32_t g_column, g_row, x_column, x_row;
-  int32_t zero;
-} pairs_t;
-
-static pairs_t pairs_of(const tb_conv_t *conv, const float *gradient, const int8_t *x, uint32_t tap) {
-  const int32_t ky = (int32_t)(tap / conv->kernel_width), kx = (int32_t)(tap % conv->kernel_width);
-  const int32_t stride = conv->stride, padding = conv->padding;
-  const int32_t in_width = conv->in_width, out_width = conv->out_width;
-  const tb_range_t rows = tb_outputs_inside(ky, stride, padding, conv->in_height, conv->out_height);
-  const tb_range_t columns = tb_outputs_inside(kx, stride, padding, in_width, out_width);
-  pairs_t pairs;
-  pairs.rows = rows.end > rows.first ? (uint32_t)(rows.end - rows.first) : 0;
-  pairs.columns = columns.end > columns.first ? (uint32_t)(columns.end - columns.first) : 0;
-  pairs.g_column = conv->out_channels;
-  pairs.g_row = (uint32_t)out_width * conv->out_channels;
-  pairs.x_column = (uint32_t)stride * conv->in_channels;
-  pairs.x_row = (uint32_t)(stride * in_width) * conv->in_channels;
-  pairs.zero = conv->in_zero;
-  pairs.g = gradient;
-  pairs.x = x;
-  if (pairs.rows == 0 || pairs.columns == 0) return pairs;
-  pairs.g += (uint32_t)(rows.first * out_width + columns.first) * conv->out_channels;
-  const int32_t iy = rows.first * stride + ky - padding, ix = columns.first * stride + kx - padding;
-  pairs.x += (uint32_t)(iy * in_width + ix) * conv->in_channels;
-  return pairs;
-}
+#include "tb_pairs.h"
 
 enum { CHANNELS = 4 }; /* output channels that share a load of the inputs */
 
 /* block[channel][lane] = sum over pixels of g * (x - zero). The lanes of x lie at `offsets`, or are `neighbours`. */
-TB_INLINE void conv2d_block(const pairs_t *pairs, const float *g_row, const int8_t *x_row,
+TB_INLINE void conv2d_block(const tb_pairs_t *pairs, const float *g_row, const int8_t *x_row,
                                 const uint32_t *offsets, float *block, uint32_t channels, uint32_t lanes,
                                 int neighbours) {
   const uint32_t g_column = pairs->g_column, x_column = pairs->x_column, columns = pairs->columns;
@@ -63,20 +32,20 @@ TB_INLINE void conv2d_block(const pairs_t *pairs, const float *g_row, const int8
   for (uint32_t i = 0; i < channels * lanes; i++) block[i] = acc[i];
 }
 
-TB_NOINLINE void full_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x, float *block) {
+TB_NOINLINE void full_conv2d_block(const tb_pairs_t *pairs, const float *g, const int8_t *x, float *block) {
   conv2d_block(pairs, g, x, NULL, block, CHANNELS, TB_LANES, 1);
 }
 
-TB_NOINLINE void gather_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x,
+TB_NOINLINE void gather_conv2d_block(const tb_pairs_t *pairs, const float *g, const int8_t *x,
                                             const uint32_t *offsets, float *block) {
   conv2d_block(pairs, g, x, offsets, block, CHANNELS, TB_LANES, 0);
 }
 
-TB_NOINLINE void narrow_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x, float *block) {
+TB_NOINLINE void narrow_conv2d_block(const tb_pairs_t *pairs, const float *g, const int8_t *x, float *block) {
   conv2d_block(pairs, g, x, NULL, block, CHANNELS, 1, 1);
 }
 
-TB_NOINLINE void single_conv2d_block(const pairs_t *pairs, const float *g, const int8_t *x, float *block) {
+TB_NOINLINE void single_conv2d_block(const tb_pairs_t *pairs, const float *g, const int8_t *x, float *block) {
   conv2d_block(pairs, g, x, NULL, block, 1, 1, 1);
 }
 
@@ -86,9 +55,9 @@ void tb_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const in
   const tb_stream_t stream = tb_open_stream(update, step);
   const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
   for (uint32_t tap = 0; tap < taps; tap++) {
-    const pairs_t pairs = pairs_of(conv, gradient, x, tap);
+    const tb_pairs_t pairs = tb_pairs_of(conv, tap);
     for (uint32_t oc = 0, channels; oc < conv->out_channels; oc += channels) {
-      const float *g = pairs.g + oc;
+      const float *g = gradient + pairs.g + oc;
       channels = conv->out_channels - oc >= CHANNELS ? CHANNELS : 1;
       for (uint32_t j = 0, lanes; j < part.count; j += lanes) {
         uint32_t offsets[TB_LANES];
@@ -96,13 +65,13 @@ void tb_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const in
         lanes = channels == CHANNELS && part.count - j >= TB_LANES ? TB_LANES : 1;
         for (uint32_t l = 0; l < lanes; l++) offsets[l] = tb_channel(&part, j + l);
         if (channels == 1) {
-          single_conv2d_block(&pairs, g, pairs.x + offsets[0], block);
+          single_conv2d_block(&pairs, g, x + pairs.x + offsets[0], block);
         } else if (lanes == 1) {
-          narrow_conv2d_block(&pairs, g, pairs.x + offsets[0], block);
+          narrow_conv2d_block(&pairs, g, x + pairs.x + offsets[0], block);
         } else if (offsets[TB_LANES - 1] - offsets[0] == TB_LANES - 1) {
-          full_conv2d_block(&pairs, g, pairs.x + offsets[0], block);
+          full_conv2d_block(&pairs, g, x + pairs.x + offsets[0], block);
         } else {
-          gather_conv2d_block(&pairs, g, pairs.x, offsets, block);
+          gather_conv2d_block(&pairs, g, x + pairs.x, offsets, block);
         }
         for (uint32_t o = 0; o < channels; o++) {
           const uint32_t index = ((oc + o) * taps + tap) * part.count + j;
@@ -116,11 +85,9 @@ void tb_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const in
 }
 
 /* block[lane] = sum over pixels of g * (x - zero), neighbouring channels. */
-TB_INLINE void depthwise_block(const pairs_t *pairs, uint32_t channel, float *block, uint32_t lanes) {
+TB_INLINE void depthwise_block(const tb_pairs_t *pairs, const float *g_row, const int8_t *x_row, float *block, uint32_t lanes) {
   const uint32_t g_column = pairs->g_column, x_column = pairs->x_column, columns = pairs->columns;
   const int32_t zero = pairs->zero;
-  const float *g_row = pairs->g + channel;
-  const int8_t *x_row = pairs->x + channel;
   float acc[TB_LANES];
   TB_UNROLL_BLOCK
   for (uint32_t l = 0; l < lanes; l++) acc[l] = 0.0f;
@@ -136,12 +103,12 @@ TB_INLINE void depthwise_block(const pairs_t *pairs, uint32_t channel, float *bl
   for (uint32_t l = 0; l < lanes; l++) block[l] = acc[l];
 }
 
-TB_NOINLINE void full_depthwise_block(const pairs_t *pairs, uint32_t channel, float *block) {
-  depthwise_block(pairs, channel, block, TB_LANES);
+TB_NOINLINE void full_depthwise_block(const tb_pairs_t *pairs, const float *g, const int8_t *x, float *block) {
+  depthwise_block(pairs, g, x, block, TB_LANES);
 }
 
-TB_NOINLINE void single_depthwise_block(const pairs_t *pairs, uint32_t channel, float *block) {
-  depthwise_block(pairs, channel, block, 1);
+TB_NOINLINE void single_depthwise_block(const tb_pairs_t *pairs, const float *g, const int8_t *x, float *block) {
+  depthwise_block(pairs, g, x, block, 1);
 }
 
 void tb_depthwise_conv2d_update_f32(const tb_conv_t *conv, const float *gradient, const int8_t *x,
@@ -150,15 +117,17 @@ void tb_depthwise_conv2d_update_f32(const tb_conv_t *conv, const float *gradient
   const tb_stream_t stream = tb_open_stream(update, step);
   const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
   for (uint32_t tap = 0; tap < taps; tap++) {
-    const pairs_t pairs = pairs_of(conv, gradient, x, tap);
+    const tb_pairs_t pairs = tb_pairs_of(conv, tap);
     for (uint32_t j = 0, lanes; j < part.count; j += lanes) {
       const uint32_t channel = tb_channel(&part, j);
+      const float *g = gradient + pairs.g + channel;
+      const int8_t *inputs = x + pairs.x + channel;
       float block[TB_LANES], rates[TB_LANES];
       lanes = tb_neighbours(&part, j) >= TB_LANES ? TB_LANES : 1;
       if (lanes == TB_LANES) {
-        full_depthwise_block(&pairs, channel, block);
+        full_depthwise_block(&pairs, g, inputs, block);
       } else {
-        single_depthwise_block(&pairs, channel, block);
+        single_depthwise_block(&pairs, g, inputs, block);
       }
       for (uint32_t l = 0; l < lanes; l++) rates[l] = step->learning_rate * update->scale[channel + l];
       tb_apply_i8(&stream, weights->trainable, j * taps + tap, taps, block, rates, lanes);

@@ -82,7 +82,8 @@ static size_t tiles_per_block(size_t tiles, size_t most) {
 static size_t grad_scratch(const tb_conv_t *conv) {
   const size_t pairs = (conv->out_channels + 1u) / 2, fitting = 8192 / (16 * pairs), pixels = (size_t)conv->in_height * conv->in_width;
   if (conv->kernel_height * conv->kernel_width > 1 || conv->stride > 1 || conv->padding > 0) return 0;
-  return (16 * tiles_per_block((pixels + 3) / 4, fitting < 16 ? fitting : 16) + 8) * pairs;
+  const size_t tiles = tiles_per_block((pixels + 3) / 4, fitting < 16 ? fitting : 16);
+  return (tiles > 1 ? 16 * tiles + 8 : 32) * pairs;
 }
 
 static size_t update_scratch(const tb_conv_t *conv, size_t trainable) {
