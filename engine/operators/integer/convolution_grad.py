@@ -9,7 +9,12 @@ from engine.operators import integer_gradients
 from engine.operators.convolution_grad import GradInput, WeightUpdate
 from engine.operators.exponents import check_exponents, exponent_value
 from engine.operators.kind import Emitter, StepContext, expect, register
-from engine.operators.scratch import conv2d_grad_scratch, conv2d_update_scratch
+from engine.operators.scratch import (
+    conv2d_grad_scratch,
+    conv2d_update_scratch,
+    depthwise_grad_scratch,
+    depthwise_update_scratch,
+)
 from engine.operators.update_operands import declare_update
 from engine.operators.weights import (
     declare_convolution,
@@ -76,7 +81,7 @@ class IntegerGradInput(GradInput):
 
     def scratch_bytes(self, op: Operator, graph: Graph) -> int:
         if self.depthwise:
-            return 0
+            return depthwise_grad_scratch(geometry(op))
         return conv2d_grad_scratch(geometry(op), split=is_split(op))
 
 
@@ -124,7 +129,7 @@ class IntegerWeightUpdate(WeightUpdate):
 
     def scratch_bytes(self, op: Operator, graph: Graph) -> int:
         if self.depthwise:
-            return 0
+            return depthwise_update_scratch(geometry(op))
         return conv2d_update_scratch(geometry(op), trainable_count(op, graph, depthwise=False))
 
 
