@@ -4,24 +4,18 @@
  * outputs are computed, one channel after the other. Of a small image all rows are taken at once; else a row of outputs at a
  * time, from a ring of the rows that it sees. y may be x: what is overwritten has been taken.
  *
- * Weights are pairs that meet a row's pairs of columns (p0, p1), (p2, p3), ...; outputs at even columns take (w0, w1), (w2, w3), ...,
- * those at odd ones w0, (w1, w2), .... The table of a channel holds the kernel's rows twice where the window is a ring, so
- * that whatever row it starts with, slot after slot meets row after row. The shift of the accumulator goes into
- * the weights and the bias.
+ * The table of a channel (tb_depthwise_tile.h) holds the kernel's rows twice where the window is a ring, so that whatever
+ * row it starts with, slot after slot meets row after row. The shift of the accumulator goes into the weights and the bias.
  */
 #include "tb_depthwise_dsp.h"
 
-#include "tb_depthwise_planes.h"
+#include "tb_depthwise_tile.h"
 
 #if TB_DSP
 
 #define LARGEST_SHIFT 8 /* of an int8 weight that is to fit an int16 */
 
-/* Words of a row of weights: (w0, w1), (w2, w3), ..., the last two weights, then (w1, w2), .... */
-#define ROW_WORDS(kernel) ((kernel) - 1u)
-#define TABLE_WORDS(kernel) ((2u * (kernel) - 1u) * ROW_WORDS(kernel))
-/* Words of a row of columns that a tile reads. */
-#define TILE_WORDS(kernel, stride) ((stride) == 1 ? ((kernel) + 4u) / 2u : ((kernel) + 7u) / 2u)
+#define TABLE_WORDS(kernel) ((2u * (kernel) - 1u) * TB_TAP_WORDS(kernel))
 /* Slots of a window that holds a small image, and the most bytes of one. */
 #define SLOTS_3 18u
 #define SLOTS_5 20u
@@ -115,62 +109,6 @@ static void take_rows_slowly(const group_t *group, uint32_t y, uint32_t count, u
   }
 }
 
-/* acc[i] += what one row gives output i of a tile. w: the row's weights, p: its pairs of columns. */
-TB_INLINE void add_row(const uint32_t *w, const uint32_t *p, int32_t acc[4], uint32_t kernel, uint32_t stride) {
-  const uint32_t half = kernel / 2u;
-  TB_UNROLL_BLOCK
-  for (uint32_t i = 0; i < 4; i++) {
-    const uint32_t *q = p + (stride == 2 ? i : i / 2);
-    if (stride == 2 || i % 2 == 0) {
-      TB_UNROLL_BLOCK
-      for (uint32_t j = 0; j < half; j++) acc[i] = tb_smlad(w[j], q[j], acc[i]);
-      acc[i] = tb_smlatb(w[half], q[half], acc[i]);
-    } else {
-      acc[i] = tb_smlabt(w[0], q[0], acc[i]);
-      TB_UNROLL_BLOCK
-      for (uint32_t j = 1; j < half; j++) acc[i] = tb_smlad(w[half + j], q[j], acc[i]);
-      acc[i] = tb_smlad(w[half], q[half], acc[i]);
-    }
-  }
-}
-
-/* The four sums of a tile. p: its first quad, w: the rows of weights from the one on that meets slot 0, `held` the same in
- * registers where there are few. */
-TB_INLINE void sum_tile(const uint32_t *w, const uint32_t held[6], const uint32_t *p, int32_t acc[4], uint32_t kernel,
-                        uint32_t stride, uint32_t slots) {
-  const uint32_t row_words = stride == 1 ? ROW_WORDS(kernel) : kernel / 2u + 1u, tile_words = TILE_WORDS(kernel, stride);
-  TB_UNROLL_BLOCK
-  for (uint32_t ky = 0; ky < kernel; ky++) {
-    uint32_t weights[6], columns[8];
-    TB_UNROLL_BLOCK
-    for (uint32_t i = 0; i < row_words; i += 2) {
-      if (kernel == 3) {
-        weights[i] = held[ky * 2], weights[i + 1] = held[ky * 2 + 1];
-      } else {
-        tb_load_pair(w, ky * ROW_WORDS(kernel) + i, weights[i], weights[i + 1]);
-      }
-    }
-    TB_UNROLL_BLOCK
-    for (uint32_t i = 0; i < tile_words; i += 2) {
-      const uint32_t at = i / 2 * TB_QUAD_WORDS(slots) + ky * TB_SLOT_WORDS;
-      if (i + 1 < tile_words && at < 254) {
-        tb_load_pair(p, at, columns[i], columns[i + 1]);
-      } else {
-        columns[i] = p[at];
-        if (i + 1 < tile_words) columns[i + 1] = p[at + 1];
-      }
-    }
-    add_row(weights, columns, acc, kernel, stride);
-  }
-}
-
-/* What follows takes place when the sums are complete: their weights need the registers. */
-#if TB_DSP_ASM
-#define TB_SETTLE(acc) __asm__("" : "+r"((acc)[0]), "+r"((acc)[1]), "+r"((acc)[2]), "+r"((acc)[3]))
-#else
-#define TB_SETTLE(acc) ((void)0)
-#endif
-
 /* bits * 2 + (the two differ) */
 TB_INLINE uint32_t record(uint32_t bits, int32_t value, int32_t clamped) {
   const uint32_t difference = (uint32_t)(value ^ clamped);
@@ -193,17 +131,13 @@ TB_INLINE void compute(const group_t *group, int8_t *y, uint32_t first_row, uint
   const int32_t zero = conv->out_zero;
   tb_planes_written();
   for (uint32_t channel = 0; channel < group->channels; channel++, y++) {
-    const uint32_t *w = group->tables + channel * TABLE_WORDS(kernel) + first_row * ROW_WORDS(kernel);
+    const uint32_t *w = group->tables + channel * TABLE_WORDS(kernel) + first_row * TB_TAP_WORDS(kernel);
     const uint32_t *p_column = group->planes + channel * TB_PLANE_WORDS(slots);
     const int32_t bias = group->bias[channel], multiplier = group->multiplier[channel];
     uint8_t *bits = group->bits + channel;
     int8_t *y_column = y;
-    uint32_t held[6] = {0};
-    if (kernel == 3) {
-      tb_load_pair(w, 0, held[0], held[1]);
-      tb_load_pair(w, 2, held[2], held[3]);
-      tb_load_pair(w, 4, held[4], held[5]);
-    }
+    uint32_t held[TB_HELD_WORDS] = {0};
+    tb_hold_weights(w, held, kernel, kernel);
     for (uint32_t left = width, next; left != 0; left = next) {
       /* Outputs that do not exist are at distance 0: overwritten by the first, which is stored last. */
       const uint32_t step_1 = left > 1 ? step : 0, step_2 = left > 2 ? 2 * step : 0, step_3 = left > 3 ? 3 * step : 0;
@@ -217,7 +151,7 @@ TB_INLINE void compute(const group_t *group, int8_t *y, uint32_t first_row, uint
       }
       for (uint32_t i = count; i != 0; i--, p += p_step, to += y_step) {
         int32_t acc[4] = {bias, bias, bias, bias};
-        sum_tile(w, held, p, acc, kernel, stride, slots);
+        tb_sum_tile(w, held, p, acc, kernel, kernel, stride, slots);
         TB_SETTLE(acc);
         uint32_t clamped_bits = 0;
         const uint32_t steps[4] = {0, step_1, step_2, step_3};
@@ -299,40 +233,25 @@ static const struct {
 
 /* The pairs of one row of weights. Nothing in front of or behind the channel's weights is read. */
 TB_INLINE void open_row(uint32_t *row, const int8_t *weights, uint32_t kernel, int last) {
-  if (kernel == 3 && last) { /* what is loaded starts with the weight before */
-    const uint32_t word = tb_load32(weights - 1), a = tb_sxtb16(word), b = tb_sxtb16_odd(word);
-    row[0] = tb_pkhbt(b, a);
-    row[1] = tb_pack_high(a, b);
-    return;
-  }
-  const uint32_t start = tb_load32(weights), a = tb_sxtb16(start), b = tb_sxtb16_odd(start);
-  row[0] = tb_pack_low(a, b);
-  if (kernel == 3) {
-    row[1] = tb_pkhbt(b, a);
-  } else if (kernel == 5) {
-    row[1] = tb_pack_high(a, b);
-    row[2] = tb_pack_high(b, tb_sxtb16_odd(tb_load32(weights + 1)));
-    row[3] = tb_pkhbt(b, a);
+  if (kernel == 3 && last) {
+    tb_pair_last_three(row, tb_load32(weights - 1));
+  } else if (kernel == 3) {
+    tb_pair_first_three(row, tb_load32(weights));
   } else {
-    const uint32_t end = tb_load32(weights + 3), c = tb_sxtb16(end), d = tb_sxtb16_odd(end);
-    row[1] = tb_pack_high(a, b);
-    row[2] = tb_pkhbt(d, c);
-    row[3] = tb_pack_high(c, d);
-    row[4] = tb_pkhbt(b, a);
-    row[5] = tb_pack_low(c, d);
+    tb_pair_weights(row, tb_load32(weights), tb_load32(weights + kernel - 4), kernel);
   }
 }
 
 TB_INLINE void open_channel(uint32_t *table, const int8_t *weights, uint32_t kernel, int ring, uint32_t shift) {
   uint32_t *row = table;
   TB_UNROLL_BLOCK
-  for (uint32_t ky = 0; ky < kernel; ky++, row += ROW_WORDS(kernel)) {
+  for (uint32_t ky = 0; ky < kernel; ky++, row += TB_TAP_WORDS(kernel)) {
     open_row(row, weights + ky * kernel, kernel, ky + 1 == kernel);
-    for (uint32_t i = 0; shift != 0 && i < ROW_WORDS(kernel); i++) {
+    for (uint32_t i = 0; shift != 0 && i < TB_TAP_WORDS(kernel); i++) {
       row[i] = tb_pair(tb_low(row[i]) * (1 << shift), tb_high(row[i]) * (1 << shift));
     }
   }
-  for (uint32_t i = 0; ring && i < (kernel - 1u) * ROW_WORDS(kernel); i++) row[i] = table[i];
+  for (uint32_t i = 0; ring && i < (kernel - 1u) * TB_TAP_WORDS(kernel); i++) row[i] = table[i];
 }
 
 static void open_group(group_t *group, tb_channels_t *channels, const int32_t *bias) {
@@ -405,7 +324,7 @@ void tb_depthwise_fast(const tb_conv_t *conv, const int8_t *x, const tb_weights_
   tb_channels_t order = tb_first_channel(conv, weights);
   group_t group;
   group.conv = conv;
-  group.quads = (tiles - 1u) * stride + (TILE_WORDS(kernel, stride) + 1u) / 2u;
+  group.quads = (tiles - 1u) * stride + (TB_TILE_WORDS(kernel, stride) + 1u) / 2u;
   group.inside = tb_minimum(conv->in_width, group.quads * TB_QUAD - conv->padding);
   const uint32_t small = (uint32_t)is_small(conv, group.quads);
   group.slots = WINDOWS[kernel / 2u - 1u][small].slots;

@@ -14,6 +14,14 @@
 #define TB_GROUP 4u /* channels */
 #define TB_QUAD 4u  /* columns */
 
+static inline uint32_t tb_reverse_bytes(uint32_t word) {
+#if defined(__GNUC__)
+  return __builtin_bswap32(word);
+#else
+  return word >> 24 | (word >> 8 & 0xff00u) | (word & 0xff00u) << 8 | word << 24;
+#endif
+}
+
 /* Where the weights of each channel lie, in the network's order of channels. */
 typedef struct {
   const tb_weights_t *weights;
@@ -69,10 +77,12 @@ static inline int tb_depthwise_slides(const tb_conv_t *conv) {
       (to)[(first)] = (a), (to)[(first) + 1u] = (b);                                                         \
     }                                                                                                        \
   } while (0)
+#define TB_FARTHEST_PAIR 254u /* words: as far as LDRD reaches */
 #define tb_planes_written() __asm__ volatile("" : : : "memory")
 #else
 #define tb_load_pair(from, first, a, b) ((a) = (from)[(first)], (b) = (from)[(first) + 1u])
 #define tb_store_pair(to, first, a, b) ((to)[(first)] = (a), (to)[(first) + 1u] = (b))
+#define TB_FARTHEST_PAIR UINT32_MAX
 #define tb_planes_written() ((void)0)
 #endif
 

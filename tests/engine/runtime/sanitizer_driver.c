@@ -107,6 +107,25 @@ static void convolution_i16(const tb_conv_t *conv, const int8_t *x, const tb_wei
   tb_bias_update_i16(g, -10, bias, bias_update, step, pixels, conv->out_channels, 1073741824, zeros(conv->out_channels));
 }
 
+static size_t depthwise_grad_scratch(const tb_conv_t *conv) {
+  const size_t kh = conv->kernel_height, kw = conv->kernel_width, stride = conv->stride, plain = 8 * kh * kw;
+  if (kh != kw || (kh != 3 && kh != 5 && kh != 7) || conv->padding != kh / 2) return plain;
+  const size_t tiles = (conv->in_width + 4 * stride - 1) / (4 * stride), taps = stride == 1 ? kh : kh / 2 + 1;
+  return 32 * 12 * (tiles - 1 + ((taps + 4) / 2 + 1) / 2) + 4 * 168;
+}
+
+static void depthwise_i16(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights,
+                          const tb_update_t *update, const tb_step_t *step) {
+  const uint32_t outputs = (uint32_t)conv->out_height * conv->out_width * conv->out_channels;
+  const uint32_t inputs = (uint32_t)conv->in_height * conv->in_width * conv->in_channels;
+  int16_t *g = allocate(2 * outputs), *dx = allocate(2 * inputs);
+  for (uint32_t i = 0; i < outputs; i++) g[i] = (int16_t)((int)draw(65536) - 32768);
+  const int32_t exponent =
+      tb_depthwise_conv2d_grad_input_i16(conv, g, 3, weights, dx, allocate(depthwise_grad_scratch(conv)));
+  if (exponent > 3 + 16) abort();
+  tb_depthwise_conv2d_update_i16(conv, g, -25, x, weights, update, step, NULL);
+}
+
 static void convolution(int depthwise) {
   static const uint16_t kernels[] = {1, 1, 1, 3, 5, 7, 9};
   const uint32_t kh = kernels[draw(7)], kw = draw(2) ? kh : kernels[draw(7)], padding = draw(kh / 2 + 1);
@@ -148,6 +167,7 @@ static void convolution(int depthwise) {
     tb_depthwise_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL, allocate(depthwise_scratch(&conv)));
     tb_depthwise_conv2d_grad_input_f32(&conv, g, &weights, dx);
     tb_depthwise_conv2d_update_f32(&conv, g, x, &weights, &update, &step);
+    depthwise_i16(&conv, x, &weights, &update, &step);
   } else {
     tb_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL, scratch);
     tb_conv2d_grad_input_f32(&conv, g, &weights, dx);

@@ -1,0 +1,94 @@
+/* tb_depthwise_grad_i16.c: int16 gradient of the input of a depthwise convolution. Definition: docs/numerics.md, Integer
+ * gradients.
+ *
+ * A block of TB_LANES neighbouring channels is computed side by side, its weights copied to [tap][lane]; what is left, one
+ * channel at a time. Where the processor has DSP instructions: tb_depthwise_grad_dsp.c.
+ */
+#include "tb_depthwise_grad_dsp.h"
+#include "tb_depthwise_planes.h"
+
+void tb_raise_shift(tb_stored_t *stored, uint32_t next) {
+  const uint32_t by = tb_shift_for(stored->magnitudes) - stored->shift;
+  int16_t *values = stored->dx;
+  for (uint32_t i = stored->pixels; i != 0; i--, values += stored->distance) {
+    tb_shift_stored(values, stored->channels + next, by);
+  }
+  stored->shift += by;
+}
+
+/* acc[lane] = what the outputs that see pixel (y, x), padding included, give it. */
+TB_INLINE void sum_taps(const tb_conv_t *conv, const int8_t *weights, const int16_t *gradient, int32_t y, int32_t x,
+                        int32_t *acc, uint32_t lanes) {
+  const int32_t stride = conv->stride, kernel_width = conv->kernel_width, channels = conv->out_channels;
+  const tb_range_t rows = tb_taps_reaching(y, conv->kernel_height, stride, conv->out_height);
+  const tb_range_t columns = tb_taps_reaching(x, kernel_width, stride, conv->out_width);
+  TB_UNROLL_BLOCK
+  for (uint32_t l = 0; l < lanes; l++) acc[l] = 0;
+  for (int32_t ky = rows.first; ky < rows.end; ky += stride) {
+    const int32_t row = (y - ky) / stride * conv->out_width;
+    for (int32_t kx = columns.first; kx < columns.end; kx += stride) {
+      const int16_t *g = gradient + (row + (x - kx) / stride) * channels;
+      const int8_t *w = weights + (uint32_t)(ky * kernel_width + kx) * lanes;
+      TB_UNROLL_BLOCK
+      for (uint32_t l = 0; l < lanes; l++) acc[l] += g[l] * w[l];
+    }
+  }
+}
+
+TB_INLINE void grad_block(const tb_conv_t *conv, const int8_t *weights, const int16_t *gradient, tb_stored_t *stored,
+                          uint32_t lanes) {
+  const int32_t padding = conv->padding;
+  int16_t *dx = stored->dx + stored->channels;
+  gradient += stored->channels;
+  for (int32_t y = 0; y < conv->in_height; y++) {
+    for (int32_t x = 0; x < conv->in_width; x++, dx += stored->distance) {
+      int32_t acc[TB_LANES];
+      uint32_t magnitudes = 0;
+      sum_taps(conv, weights, gradient, y + padding, x + padding, acc, lanes);
+      TB_UNROLL_BLOCK
+      for (uint32_t l = 0; l < lanes; l++) magnitudes |= tb_magnitude(acc[l]);
+      stored->magnitudes |= magnitudes;
+      if (magnitudes > tb_limit_of(stored->shift)) tb_raise_shift(stored, lanes);
+      TB_UNROLL_BLOCK
+      for (uint32_t l = 0; l < lanes; l++) dx[l] = tb_round_to_odd(acc[l], stored->shift);
+    }
+  }
+  stored->channels += lanes;
+}
+
+TB_NOINLINE void full_grad_block(const tb_conv_t *conv, const int8_t *weights, const int16_t *gradient,
+                                 tb_stored_t *stored) {
+  grad_block(conv, weights, gradient, stored, TB_LANES);
+}
+
+TB_NOINLINE void single_grad_block(const tb_conv_t *conv, const int8_t *weights, const int16_t *gradient,
+                                   tb_stored_t *stored) {
+  grad_block(conv, weights, gradient, stored, 1);
+}
+
+static void grad(const tb_conv_t *conv, const int16_t *gradient, const tb_weights_t *weights, tb_stored_t *stored,
+                 void *scratch) {
+  tb_channels_t order = tb_first_channel(conv, weights);
+  int8_t *copy = (int8_t *)scratch;
+  while (conv->in_channels - stored->channels >= TB_LANES) {
+    for (uint32_t l = 0; l < TB_LANES; l++) {
+      const int8_t *channel = tb_next_channel(&order);
+      for (uint32_t tap = 0; tap < order.taps; tap++) copy[tap * TB_LANES + l] = channel[tap];
+    }
+    full_grad_block(conv, copy, gradient, stored);
+  }
+  while (stored->channels < conv->in_channels) single_grad_block(conv, tb_next_channel(&order), gradient, stored);
+}
+
+int32_t tb_depthwise_conv2d_grad_input_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent,
+                                           const tb_weights_t *weights, int16_t *dx, void *scratch) {
+  tb_stored_t stored = {dx, (uint32_t)conv->in_height * conv->in_width, conv->in_channels, 0, 0, 0};
+#if TB_DSP
+  if (tb_depthwise_grad_is_fast(conv)) {
+    tb_depthwise_grad_fast(conv, gradient, weights, &stored, scratch);
+    return tb_exponent(exponent, stored.magnitudes, stored.shift);
+  }
+#endif
+  grad(conv, gradient, weights, &stored, scratch);
+  return tb_exponent(exponent, stored.magnitudes, stored.shift);
+}

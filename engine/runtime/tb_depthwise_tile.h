@@ -1,0 +1,116 @@
+/* tb_depthwise_tile.h: four neighbouring outputs of one channel, summed from its plane.
+ *
+ * A row of weights w0, w1, ... is stored as the pairs that meet a row's pairs of columns (p0, p1), (p2, p3), ...: outputs at even
+ * columns take (w0, w1), (w2, w3), ..., those at odd ones w0, (w1, w2), .... Order: the first kind, where their number is odd
+ * followed by the last two weights, then what is left of the second kind.
+ */
+#ifndef TB_DEPTHWISE_TILE_H
+#define TB_DEPTHWISE_TILE_H
+
+#include "tb_depthwise_planes.h"
+
+/* Words of a row of so many weights, and of what a tile reads of a row of columns. */
+#define TB_TAP_WORDS(taps) ((taps) == 1 ? 1u : (taps) - 1u)
+#define TB_TILE_WORDS(taps, stride) ((stride) == 1 ? ((taps) + 4u) / 2u : ((taps) + 7u) / 2u)
+/* All weights of a tile stay in registers where they are no more words than this. */
+#define TB_HELD_WORDS 6u
+
+/* acc[i] += what one row gives output i. w: the row's weights, p: its pairs of columns. */
+TB_INLINE void tb_add_row(const uint32_t *w, const uint32_t *p, int32_t acc[4], uint32_t taps, uint32_t stride) {
+  const uint32_t half = taps / 2u, odd = taps % 2u;
+  TB_UNROLL_BLOCK
+  for (uint32_t i = 0; i < 4; i++) {
+    const uint32_t *q = p + (stride == 2 ? i : i / 2);
+    if (taps == 1) {
+      acc[i] = i % 2 == 0 ? tb_smlabb(w[0], q[0], acc[i]) : tb_smlabt(w[0], q[0], acc[i]);
+    } else if (stride == 2 || i % 2 == 0) {
+      TB_UNROLL_BLOCK
+      for (uint32_t j = 0; j < half; j++) acc[i] = tb_smlad(w[j], q[j], acc[i]);
+      if (odd) acc[i] = tb_smlatb(w[half], q[half], acc[i]);
+    } else {
+      acc[i] = tb_smlabt(w[0], q[0], acc[i]);
+      TB_UNROLL_BLOCK
+      for (uint32_t j = 1; j < half; j++) acc[i] = tb_smlad(w[half + j - 1u + odd], q[j], acc[i]);
+      acc[i] = odd ? tb_smlad(w[half], q[half], acc[i]) : tb_smlatb(w[half - 1u], q[half], acc[i]);
+    }
+  }
+}
+
+/* A row w0, w1, ... of 5 or 7 weights as pairs. `start`: the first four; `end`: the last four. */
+TB_INLINE void tb_pair_weights(uint32_t *row, uint32_t start, uint32_t end, uint32_t taps) {
+  const uint32_t a = tb_sxtb16(start), b = tb_sxtb16_odd(start), c = tb_sxtb16(end), d = tb_sxtb16_odd(end);
+  row[0] = tb_pack_low(a, b);
+  row[1] = tb_pack_high(a, b);
+  if (taps == 5) {
+    row[2] = tb_pack_high(b, d);
+    row[3] = tb_pkhbt(b, a);
+  } else {
+    row[2] = tb_pkhbt(d, c);
+    row[3] = tb_pack_high(c, d);
+    row[4] = tb_pkhbt(b, a);
+    row[5] = tb_pack_low(c, d);
+  }
+}
+
+/* Three weights: the first bytes of a word, or the last. */
+TB_INLINE void tb_pair_first_three(uint32_t *row, uint32_t word) {
+  const uint32_t a = tb_sxtb16(word), b = tb_sxtb16_odd(word);
+  row[0] = tb_pack_low(a, b);
+  row[1] = tb_pkhbt(b, a);
+}
+
+TB_INLINE void tb_pair_last_three(uint32_t *row, uint32_t word) {
+  const uint32_t a = tb_sxtb16(word), b = tb_sxtb16_odd(word);
+  row[0] = tb_pkhbt(b, a);
+  row[1] = tb_pack_high(a, b);
+}
+
+/* Load the weights that stay in registers. */
+TB_INLINE void tb_hold_weights(const uint32_t *w, uint32_t held[TB_HELD_WORDS], uint32_t rows, uint32_t taps) {
+  const uint32_t words = rows * TB_TAP_WORDS(taps);
+  if (words > TB_HELD_WORDS) return;
+  for (uint32_t i = 0; i < words; i++) held[i] = w[i];
+}
+
+/* The sums of a tile: `rows` rows of `taps` weights. p: its first quad at the slot of the first row. */
+TB_INLINE void tb_sum_tile(const uint32_t *w, const uint32_t held[TB_HELD_WORDS], const uint32_t *p, int32_t acc[4],
+                           uint32_t rows, uint32_t taps, uint32_t stride, uint32_t slots) {
+  const uint32_t row_words = TB_TAP_WORDS(taps), used = stride == 1 ? row_words : taps / 2u + 1u;
+  const uint32_t tile_words = TB_TILE_WORDS(taps, stride);
+  TB_UNROLL_BLOCK
+  for (uint32_t row = 0; row < rows; row++) {
+    uint32_t weights[8], columns[8];
+    TB_UNROLL_BLOCK
+    for (uint32_t i = 0; i < used; i += 2) {
+      const uint32_t at = row * row_words + i;
+      if (rows * row_words <= TB_HELD_WORDS) {
+        weights[i] = held[at];
+        if (i + 1 < used) weights[i + 1] = held[at + 1];
+      } else if (i + 1 < used) {
+        tb_load_pair(w, at, weights[i], weights[i + 1]);
+      } else {
+        weights[i] = w[at];
+      }
+    }
+    TB_UNROLL_BLOCK
+    for (uint32_t i = 0; i < tile_words; i += 2) {
+      const uint32_t at = i / 2 * TB_QUAD_WORDS(slots) + row * TB_SLOT_WORDS;
+      if (i + 1 < tile_words && at <= TB_FARTHEST_PAIR) {
+        tb_load_pair(p, at, columns[i], columns[i + 1]);
+      } else {
+        columns[i] = p[at];
+        if (i + 1 < tile_words) columns[i + 1] = p[at + 1];
+      }
+    }
+    tb_add_row(weights, columns, acc, taps, stride);
+  }
+}
+
+/* What follows takes place when the sums are complete: until then their operands need the registers. */
+#if TB_DSP_ASM
+#define TB_SETTLE(acc) __asm__("" : "+r"((acc)[0]), "+r"((acc)[1]), "+r"((acc)[2]), "+r"((acc)[3]))
+#else
+#define TB_SETTLE(acc) ((void)0)
+#endif
+
+#endif
