@@ -18,6 +18,7 @@ from small_networks import (
 )
 from trainer_builds import CTrainer, KernelObjects
 
+from engine.autodiff import GRADIENTS
 from engine.compiler import CompiledTrainer, CompileOptions, compile_trainer
 from engine.frontends import load_backbone
 from engine.frontends.backbone import Backbone
@@ -37,6 +38,7 @@ COMMANDS = {
     "gcc -O2": ("gcc", "-O2"),
     "gcc -O3": ("gcc", "-O3"),
     "clang -O2": ("clang", "-O2"),
+    "gcc -O2, DSP paths": ("gcc", "-O2", "-DTB_DSP=1"),
 }
 
 
@@ -90,6 +92,7 @@ def unmoved(
     return [name for name in trained if c.state()[name] == start[name]]
 
 
+@pytest.mark.parametrize("gradient", GRADIENTS)
 @pytest.mark.parametrize(
     ("scheme_name", "rounding", "accumulate"),
     [
@@ -108,6 +111,7 @@ def test_small_network(
     scheme_name: str,
     rounding: str,
     accumulate: int,
+    gradient: str,
 ) -> None:
     compiled, c = built(
         backbone,
@@ -117,26 +121,31 @@ def test_small_network(
         COMMANDS["gcc -O2"],
         rounding=rounding,
         accumulate=accumulate,
+        gradient=gradient,
     )
     assert unmoved(compiled, c, [image(seed) for seed in range(4 * accumulate)]) == []
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize("scheme_name", ["full", "sparse"])
+@pytest.mark.parametrize("gradient", GRADIENTS)
 def test_every_compiler(
     backbone: Backbone,
     kernel_objects: KernelObjects,
     tmp_path: Path,
     command: tuple[str, ...],
     scheme_name: str,
+    gradient: str,
 ) -> None:
     scheme = schemes(backbone)[scheme_name]
-    compiled, c = built(backbone, scheme, kernel_objects, tmp_path, command, rounding="stochastic")
+    options = {"rounding": "stochastic", "gradient": gradient}
+    compiled, c = built(backbone, scheme, kernel_objects, tmp_path, command, **options)
     assert unmoved(compiled, c, [image(seed) for seed in range(4)]) == []
 
 
+@pytest.mark.parametrize("gradient", GRADIENTS)
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_other_weights(kernel_objects: KernelObjects, tmp_path: Path, seed: int) -> None:
+def test_other_weights(kernel_objects: KernelObjects, tmp_path: Path, seed: int, gradient: str) -> None:
     backbone = small_backbone(seed)
     compiled, c = built(
         backbone,
@@ -145,17 +154,20 @@ def test_other_weights(kernel_objects: KernelObjects, tmp_path: Path, seed: int)
         tmp_path,
         COMMANDS["gcc -O2"],
         rounding="extended",
+        gradient=gradient,
     )
     assert unmoved(compiled, c, [image(10 * seed + step) for step in range(4)]) == []
 
 
+@pytest.mark.parametrize("gradient", GRADIENTS)
 @pytest.mark.parametrize("rounding", ["nearest", "stochastic", "extended"])
 def test_extreme_learning_rates(
-    backbone: Backbone, kernel_objects: KernelObjects, tmp_path: Path, rounding: str
+    backbone: Backbone, kernel_objects: KernelObjects, tmp_path: Path, rounding: str, gradient: str
 ) -> None:
     """Everything saturates alike, and nothing overflows."""
     scheme = schemes(backbone)["full"]
-    compiled, c = built(backbone, scheme, kernel_objects, tmp_path, COMMANDS["gcc -O2"], rounding=rounding)
+    options = {"rounding": rounding, "gradient": gradient}
+    compiled, c = built(backbone, scheme, kernel_objects, tmp_path, COMMANDS["gcc -O2"], **options)
     for learning_rate in (LARGEST_LEARNING_RATE, -LARGEST_LEARNING_RATE, 1e4, 1e-38):
         unmoved(compiled, c, [image(seed) for seed in range(3)], learning_rate)
 
@@ -177,24 +189,31 @@ def test_a_second_reset_starts_again(
     assert c.state() == start
 
 
+@pytest.mark.parametrize("gradient", GRADIENTS)
 @pytest.mark.parametrize("network", ["mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3"])
-def test_published_networks(kernel_objects: KernelObjects, tmp_path: Path, network: str) -> None:
+def test_published_networks(
+    kernel_objects: KernelObjects, tmp_path: Path, network: str, gradient: str
+) -> None:
     backbone = shared_backbone(network)
-    assert_network(backbone, photographs(3), kernel_objects, tmp_path)
+    assert_network(backbone, photographs(3), kernel_objects, tmp_path, gradient)
 
 
-def test_the_embedded_network(kernel_objects: KernelObjects, tmp_path: Path) -> None:
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_the_embedded_network(kernel_objects: KernelObjects, tmp_path: Path, gradient: str) -> None:
     if not EMBEDDED.exists():
         pytest.skip(f"{EMBEDDED} has not been made yet")
     backbone = load_backbone(EMBEDDED)
-    assert_network(
-        backbone, [image(seed, backbone.input_size) for seed in range(3)], kernel_objects, tmp_path
-    )
+    images = [image(seed, backbone.input_size) for seed in range(3)]
+    assert_network(backbone, images, kernel_objects, tmp_path, gradient)
 
 
 def assert_network(
-    backbone: Backbone, images: list[NDArray[np.int8]], objects: KernelObjects, folder: Path
+    backbone: Backbone,
+    images: list[NDArray[np.int8]],
+    objects: KernelObjects,
+    folder: Path,
+    gradient: str,
 ) -> None:
     scheme = load_scheme("sparse-49kb", backbone, LIBRARY)
-    compiled, c = built(backbone, scheme, objects, folder, COMMANDS["gcc -O2"], classes=10)
+    compiled, c = built(backbone, scheme, objects, folder, COMMANDS["gcc -O2"], classes=10, gradient=gradient)
     assert len(unmoved(compiled, c, images)) < len(c.state()) / 2

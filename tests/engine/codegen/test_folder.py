@@ -11,6 +11,7 @@ import pytest
 from small_networks import CLASSES, image, schemes, tiny_backbone
 from trainer_builds import FLAGS, STRICT, run
 
+from engine.autodiff import GRADIENTS
 from engine.codegen.folder import RUNTIME, write_folder
 from engine.compiler import CompiledTrainer, CompileOptions, compile_trainer
 from engine.errors import CodegenError
@@ -35,9 +36,11 @@ int main(void) {
 """
 
 
-@pytest.fixture(scope="module")
-def compiled(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> CompiledTrainer:
-    options = CompileOptions(classes=CLASSES, rounding="extended", accumulate=2)
+@pytest.fixture(scope="module", params=GRADIENTS)
+def compiled(
+    backbone: Backbone, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> CompiledTrainer:
+    options = CompileOptions(classes=CLASSES, rounding="extended", accumulate=2, gradient=request.param)
     folder = tmp_path_factory.mktemp("alone") / "trainer"
     return compile_trainer(backbone, schemes(backbone)["sparse"], options, folder)
 
