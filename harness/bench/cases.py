@@ -24,7 +24,9 @@ class Kernel(IntEnum):
     GLOBAL_AVERAGE_POOL = 3
     FULLY_CONNECTED = 4
     CONV2D_GRAD_INPUT_I16 = 5
+    DEPTHWISE_CONV2D_GRAD_INPUT_I16 = 6
     CONV2D_UPDATE_I16 = 7
+    DEPTHWISE_CONV2D_UPDATE_I16 = 8
     BIAS_UPDATE_I16 = 9
     MASKED_SCALE_I16 = 10
     ADD_GRAD_I16 = 11
@@ -32,7 +34,11 @@ class Kernel(IntEnum):
     GLOBAL_AVERAGE_POOL_GRAD_I16 = 13
 
 
-DEPTHWISE = (Kernel.DEPTHWISE_CONV2D,)
+DEPTHWISE = (
+    Kernel.DEPTHWISE_CONV2D,
+    Kernel.DEPTHWISE_CONV2D_GRAD_INPUT_I16,
+    Kernel.DEPTHWISE_CONV2D_UPDATE_I16,
+)
 CONVOLUTIONS = (
     *DEPTHWISE,
     Kernel.CONV2D,
@@ -82,7 +88,7 @@ class Case:
         if self.kernel not in CONVOLUTIONS:
             return g.in_height * g.in_width * g.in_channels
         taps = g.out_height * g.out_width * g.kernel_height * g.kernel_width
-        updates = self.kernel in (Kernel.CONV2D_UPDATE_I16,)
+        updates = self.kernel in (Kernel.CONV2D_UPDATE_I16, Kernel.DEPTHWISE_CONV2D_UPDATE_I16)
         inputs = self.trainable if updates and self.trainable is not None else g.in_channels
         return taps * inputs * (1 if self.kernel in DEPTHWISE else g.out_channels)
 
@@ -108,6 +114,10 @@ class Case:
                 return scratch.conv2d_scratch(g, split=split)
             case Kernel.DEPTHWISE_CONV2D:
                 return scratch.depthwise_scratch(g)
+            case Kernel.DEPTHWISE_CONV2D_GRAD_INPUT_I16:
+                return scratch.depthwise_grad_scratch(g)
+            case Kernel.DEPTHWISE_CONV2D_UPDATE_I16:
+                return scratch.depthwise_update_scratch(g)
             case Kernel.CONV2D_GRAD_INPUT_I16:
                 return scratch.conv2d_grad_scratch(g, split=split)
             case Kernel.CONV2D_UPDATE_I16:
@@ -170,6 +180,9 @@ def _backward() -> Iterator[Case]:
     for size, inputs, outputs in TRAINED_POINTWISE:
         yield Case(Kernel.CONV2D_UPDATE_I16, _pointwise(size, inputs, outputs))
     yield Case(Kernel.CONV2D_UPDATE_I16, _pointwise(8, 12, 192))  # 12 of 48 channels are trained
+    for kind in (Kernel.DEPTHWISE_CONV2D_GRAD_INPUT_I16, Kernel.DEPTHWISE_CONV2D_UPDATE_I16):
+        for size, channels, kernel, stride in TRAINED_DEPTHWISE:
+            yield Case(kind, _square(size, channels, channels, kernel, stride))
     for size, channels in ((8, 240), (4, 576)):
         yield Case(Kernel.BIAS_UPDATE_I16, _pointwise(size, channels, channels))
         yield Case(Kernel.MASKED_SCALE_I16, _pointwise(size, channels, channels))

@@ -43,8 +43,14 @@ static void run_once(const bench_case_t *bench, const bench_data_t *d, void *scr
     case BENCH_CONV2D_GRAD_INPUT_I16:
       *d->exponent = tb_conv2d_grad_input_i16(&conv, d->gradient, EXPONENT, &weights, d->dx, scratch);
       break;
+    case BENCH_DEPTHWISE_CONV2D_GRAD_INPUT_I16:
+      *d->exponent = tb_depthwise_conv2d_grad_input_i16(&conv, d->gradient, EXPONENT, &weights, d->dx, scratch);
+      break;
     case BENCH_CONV2D_UPDATE_I16:
       tb_conv2d_update_i16(&conv, d->gradient, EXPONENT, d->x, trained, &update, &step, scratch);
+      break;
+    case BENCH_DEPTHWISE_CONV2D_UPDATE_I16:
+      tb_depthwise_conv2d_update_i16(&conv, d->gradient, EXPONENT, d->x, trained, &update, &step, scratch);
       break;
     case BENCH_BIAS_UPDATE_I16:
       tb_bias_update_i16(d->gradient, EXPONENT, d->bias, &update, &step, pixels, channels, BIAS_LIMIT, scratch);
