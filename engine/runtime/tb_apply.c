@@ -1,14 +1,7 @@
 /* tb_apply.c: one step of stochastic gradient descent on stored integers. */
 #include "tb_apply.h"
 
-uint32_t tb_mix(uint32_t x) {
-  x ^= x >> 16;
-  x *= 0x7feb352du;
-  x ^= x >> 15;
-  x *= 0x846ca68bu;
-  x ^= x >> 16;
-  return x;
-}
+uint32_t tb_mix(uint32_t x) { return tb_mixed(x); }
 
 tb_stream_t tb_open_stream(const tb_update_t *update, const tb_step_t *step) {
   tb_stream_t stream;
@@ -47,12 +40,21 @@ void tb_apply_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, uin
   }
 }
 
-void tb_apply_bias(const tb_stream_t *stream, int32_t *bias, uint32_t channel, float gradient, int32_t limit) {
-  const tb_update_t *update = stream->update;
-  if (!tb_accumulated(stream->step, update->accumulator, channel, &gradient)) return;
-  const float d = -((stream->step->learning_rate * update->scale[channel]) * gradient);
-  const float offset = update->rounding == TB_STOCHASTIC ? tb_uniform(stream->key + channel) : 0.5f;
-  const int32_t n = tb_floor_f32(tb_clamp_f32(d, -1073741824.0f, 1073741824.0f) + offset);
-  const int64_t moved = (int64_t)bias[channel] + n; /* 2^31 at the most: one more than an int32 holds */
-  bias[channel] = (int32_t)(moved < -limit ? -limit : (moved > limit ? limit : moved));
+void tb_apply_biases(const tb_stream_t *stream, int32_t *biases, float *gradients, uint32_t count, int32_t limit) {
+  const float learning_rate = stream->step->learning_rate, *scale = stream->update->scale;
+  const int stochastic = stream->update->rounding == TB_STOCHASTIC;
+  const uint32_t key = stream->key;
+  for (uint32_t i = 0; stream->step->accumulate && i < count; i++) {
+    tb_accumulated(stream->step, stream->update->accumulator, i, &gradients[i]);
+  }
+  if (!stream->step->apply) return;
+  for (uint32_t i = 0; i < count; i++) {
+    const float d = -((learning_rate * scale[i]) * gradients[i]);
+    const float offset = stochastic ? tb_uniform(key + i) : 0.5f;
+    const int32_t n = tb_floor_f32(tb_clamp_f32(d, -1073741824.0f, 1073741824.0f) + offset);
+    const int32_t bias = biases[i];
+    /* 2^31 at the most, one more than an int32 holds: then the sum is too large whatever the limit. */
+    const int32_t moved = (int32_t)((uint32_t)bias + (uint32_t)n);
+    biases[i] = n > 0 && moved < bias ? limit : tb_clamp_i32(moved, -limit, limit);
+  }
 }

@@ -11,9 +11,19 @@ typedef struct {
   uint32_t key; /* of the tensor's stream */
 } tb_stream_t;
 
+/* tb_mix */
+TB_INLINE uint32_t tb_mixed(uint32_t x) {
+  x ^= x >> 16;
+  x *= 0x7feb352du;
+  x ^= x >> 15;
+  x *= 0x846ca68bu;
+  x ^= x >> 16;
+  return x;
+}
+
 /* In [0, 1); position = key of the stream + index of the element. */
 TB_INLINE float tb_uniform(uint32_t position) {
-  return (float)(tb_mix(position) >> 8) * 5.9604644775390625e-8f; /* 2^-24 */
+  return (float)(tb_mixed(position) >> 8) * 5.9604644775390625e-8f; /* 2^-24 */
 }
 
 tb_stream_t tb_open_stream(const tb_update_t *update, const tb_step_t *step);
@@ -28,8 +38,8 @@ void tb_apply_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, uin
 void tb_apply_sums_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, int32_t *sums, uint32_t step,
                       float power, float rate, uint32_t count);
 
-/* Move one bias, kept within +-limit. */
-void tb_apply_bias(const tb_stream_t *stream, int32_t *bias, uint32_t channel, float gradient, int32_t limit);
+/* Move biases by -rate * gradient, kept within +-limit, which is 2^30 at the most. `gradients` is overwritten. */
+void tb_apply_biases(const tb_stream_t *stream, int32_t *biases, float *gradients, uint32_t count, int32_t limit);
 
 /* A sum as a float, rounded once. */
 static inline float tb_float_of(int64_t sum) {

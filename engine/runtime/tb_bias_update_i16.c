@@ -8,7 +8,8 @@ enum { CHANNELS = 8 }; /* neighbours whose sums are kept in registers */
 /* Sums over pixels of CHANNELS neighbours: two a load. */
 TB_NOINLINE void sum_block(const int16_t *gradient, uint32_t pixels, uint32_t channels, int32_t *sums) {
   int32_t acc[CHANNELS] = {0, 0, 0, 0, 0, 0, 0, 0};
-  for (uint32_t p = 0; p < pixels; p++, gradient += channels) {
+  TB_UNROLL
+  for (uint32_t p = pixels; p != 0; p--, gradient += channels) {
     TB_UNROLL_BLOCK
     for (uint32_t c = 0; c < CHANNELS; c += 2) {
       const uint32_t pair = tb_load32(gradient + c);
@@ -31,5 +32,9 @@ void tb_bias_update_i16(const int16_t *gradient, int32_t exponent, int32_t *bias
     sums[c] = 0;
     for (uint32_t p = 0; p < pixels; p++) sums[c] += gradient[p * channels + c];
   }
-  for (c = 0; c < channels; c++) tb_apply_bias(&stream, bias, c, (float)sums[c] * power, limit);
+  for (c = 0; c < channels; c++) {
+    const float gradient = (float)sums[c] * power;
+    memcpy(&sums[c], &gradient, sizeof gradient);
+  }
+  tb_apply_biases(&stream, bias, (float *)scratch, channels, limit);
 }

@@ -35,23 +35,40 @@ static void expand_pixels(const int16_t *gradient, uint32_t channels, uint32_t c
   }
 }
 
+/* Two neighbouring stored channels in pairs of output channels: `groups` > 0 of four. Returns the end of what it wrote. */
+static uint32_t *expand_groups(const int8_t *weights, uint32_t step, uint32_t groups, uint32_t *rows) {
+#if TB_DSP_ASM
+  __asm volatile(
+      "1: ldrh r4, [%[w]]\n ldrh r5, [%[w], %[step]]\n"
+      "ldrh r6, [%[w], %[step], lsl #1]\n ldrh r8, [%[w], %[step3]]\n"
+      "add %[w], %[w], %[step], lsl #2\n"
+      "pkhbt r5, r4, r5, lsl #16\n pkhbt r8, r6, r8, lsl #16\n"
+      "sxtb16 r4, r5\n sxtb16 r5, r5, ror #8\n sxtb16 r6, r8\n sxtb16 r8, r8, ror #8\n"
+      "stm %[rows]!, {r4, r5, r6, r8}\n"
+      "subs %[groups], #1\n bne 1b\n"
+      : [w] "+r"(weights), [rows] "+r"(rows), [groups] "+l"(groups)
+      : [step] "r"(step), [step3] "r"(3 * step)
+      : "r4", "r5", "r6", "r8", "cc", "memory");
+#else
+  for (uint32_t i = 2 * groups; i != 0; i--, weights += 2 * step, rows += TB_TILE_ROWS) {
+    uint16_t upper, lower;
+    memcpy(&upper, weights, sizeof upper);
+    memcpy(&lower, weights + step, sizeof lower);
+    const uint32_t square = tb_pack_low(upper, lower);
+    rows[0] = tb_sxtb16(square);
+    rows[1] = tb_sxtb16_odd(square);
+  }
+#endif
+  return rows;
+}
+
 /* Pairs of output channels of one or two stored input channels: [pair][2 channels]; what is missing is 0. */
 TB_NOINLINE void expand_weights(const int8_t *weights, uint32_t step, uint32_t channels, uint32_t count, uint32_t pairs,
-                           uint32_t *rows) {
-  uint32_t done = 0;
-  if (count == TB_TILE_ROWS) {
-    done = channels / 2;
-    TB_UNROLL
-    for (uint32_t i = done; i != 0; i--, weights += 2 * step, rows += TB_TILE_ROWS) {
-      uint16_t upper, lower;
-      memcpy(&upper, weights, sizeof upper);
-      memcpy(&lower, weights + step, sizeof lower);
-      const uint32_t square = tb_pack_low(upper, lower);
-      rows[0] = tb_sxtb16(square);
-      rows[1] = tb_sxtb16_odd(square);
-    }
-  }
-  for (uint32_t i = done; i < pairs; i++, weights += 2 * step, rows += TB_TILE_ROWS) {
+                                uint32_t *rows) {
+  const uint32_t groups = count == TB_TILE_ROWS ? channels / 4 : 0;
+  if (groups > 0) rows = expand_groups(weights, step, groups, rows);
+  weights += 4 * groups * step;
+  for (uint32_t i = 2 * groups; i < pairs; i++, weights += 2 * step, rows += TB_TILE_ROWS) {
     for (uint32_t r = 0; r < TB_TILE_ROWS; r++) {
       const int32_t low = r < count && 2 * i < channels ? weights[r] : 0;
       rows[r] = tb_pair(low, r < count && 2 * i + 1 < channels ? weights[step + r] : 0);

@@ -143,7 +143,7 @@ void tb_bias_update_f32(const float *gradient, int32_t *bias, const tb_update_t 
   for (uint32_t p = 0; p < pixels; p++) {
     for (uint32_t c = 0; c < channels; c++) sum[c] += *gradient++;
   }
-  for (uint32_t c = 0; c < channels; c++) tb_apply_bias(&stream, bias, c, sum[c], limit);
+  tb_apply_biases(&stream, bias, sum, channels, limit);
 }
 
 /* Saturated: a classifier that diverges stays finite, since infinities end in NaN, whose bits differ by machine. */
