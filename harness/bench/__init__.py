@@ -1,1 +1,1 @@
-"""Instructions of the kernels, one at a time, against the same source compiled without DSP instructions."""
+"""Instructions of the kernels, one at a time, against their plain C."""

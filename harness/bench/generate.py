@@ -1,7 +1,7 @@
 """The benchmark as a folder that implements trainer.h: the kernels twice, the cases as a table.
 
-The reference is the same C files, compiled once more without DSP instructions (plain C, no shim of tb_dsp.h
-is an instruction) and with every name prefixed, so that both fit one firmware.
+The reference is the same C files, compiled once more as plain C (no shim of tb_dsp.h is an instruction, nothing
+is assembly) and with every name prefixed, so that both fit one firmware.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _initializer(case: Case) -> str:
 
 
 def reference_header(sources: Sequence[Path]) -> str:
-    """reference.h: to be included before a kernel that is compiled without DSP instructions."""
+    """reference.h: to be included before a kernel that is compiled as plain C."""
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
     names = sorted({*_FUNCTION.findall(text)} - {*_MACRO.findall(text)})
     renamed = "".join(f"#define {name} reference_{name}\n" for name in names)

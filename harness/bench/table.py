@@ -37,7 +37,7 @@ def print_bench(measured: Sequence[Measured]) -> None:
 def _table(measured: Sequence[Measured]) -> Table:
     table = plain_table(
         ("kernel", "shape"),
-        ("MACs", "instructions", "per MAC", "without DSP", "per MAC", "ratio"),
+        ("MACs", "instructions", "per MAC", "plain C", "per MAC", "ratio"),
     )
     for entry in measured:
         table.add_row(

@@ -26,7 +26,7 @@ def kernels(
     csv: Annotated[bool, typer.Option("--csv", help="Print figures as CSV and nothing else.")] = False,
     step_timeout: StepTimeoutOption = None,
 ) -> None:
-    """Count the instructions of every kernel at MCUNet's shapes, beside the same C without DSP instructions.
+    """Count the instructions of every kernel at MCUNet's shapes, beside those of its plain C.
 
     Both run in one firmware on the same data; if any byte they write differs, that is an error.
     """

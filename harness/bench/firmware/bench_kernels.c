@@ -1,5 +1,5 @@
 /* bench_kernels.c: calls one kernel. Compiled twice: against the kernels of the firmware, and as a part of
- * reference_bench_kernels.c against those without DSP instructions. */
+ * reference_bench_kernels.c against their plain C. */
 #include "bench.h"
 
 #include <stddef.h>
