@@ -1,7 +1,7 @@
 """The benchmark as a folder that implements trainer.h: the kernels twice, the cases as a table.
 
-The reference is the same C files, compiled once more as plain C (no shim of tb_dsp.h is an instruction, nothing
-is assembly) and with every name prefixed, so that both fit one firmware.
+The reference is the same C files, compiled once more as plain C (no shim of tb_dsp.h is an instruction,
+nothing is assembly) and with every name prefixed, so that both fit one firmware.
 """
 
 from __future__ import annotations
