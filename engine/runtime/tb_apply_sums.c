@@ -52,7 +52,22 @@ TB_NOINLINE void stochastic_steps(int32_t *sums, uint32_t step, uint32_t groups,
       : "r4", "r5", "r6", "r8", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "cc", "memory");
 }
 
-/* While the processor rounds towards minus infinity, VCVTR is floor. Steps are below 2^31, so no sum wraps. */
+/* While the processor rounds towards minus infinity, VCVTR is floor. */
+TB_NOINLINE void floor_steps(int32_t *steps, uint32_t step, uint32_t groups) {
+  uint32_t mode, floored;
+  __asm volatile(
+      "vmrs %[mode], fpscr\n orr %[floored], %[mode], #0x800000\n vmsr fpscr, %[floored]\n"
+      "1: vldmia %[steps], {s0-s3}\n"
+      "vcvtr.s32.f32 s0, s0\n vcvtr.s32.f32 s1, s1\n vcvtr.s32.f32 s2, s2\n vcvtr.s32.f32 s3, s3\n"
+      "vstmia %[steps], {s0-s3}\n"
+      "add %[steps], %[steps], %[step]\n subs %[groups], #1\n bne 1b\n"
+      "vmsr fpscr, %[mode]\n"
+      : [steps] "+r"(steps), [groups] "+l"(groups), [mode] "=&r"(mode), [floored] "=&r"(floored)
+      : [step] "r"(4 * step)
+      : "s0", "s1", "s2", "s3", "cc", "memory");
+}
+
+/* floor_steps and the weights in one. Steps are below 2^31, so no sum wraps. */
 TB_NOINLINE void add_floors(int8_t *weights, const int32_t *steps, uint32_t step, uint32_t groups) {
   uint32_t mode, word;
   __asm volatile(
@@ -81,6 +96,17 @@ TB_NOINLINE void stochastic_steps(int32_t *sums, uint32_t step, uint32_t groups,
   plain_steps(sums, step, groups, rate, position, 1);
 }
 
+/* The largest integers not above the steps, in their place. */
+TB_NOINLINE void floor_steps(int32_t *steps, uint32_t step, uint32_t groups) {
+  for (; groups > 0; groups--, steps += step) {
+    for (uint32_t k = 0; k < 4; k++) {
+      float moved;
+      memcpy(&moved, &steps[k], sizeof moved);
+      steps[k] = tb_floor_f32(moved);
+    }
+  }
+}
+
 /* Move whole groups of four neighbouring weights by the largest integers not above their steps. */
 TB_NOINLINE void add_floors(int8_t *weights, const int32_t *steps, uint32_t step, uint32_t groups) {
   for (; groups > 0; groups--, steps += step, weights += 4) {
@@ -92,6 +118,16 @@ TB_NOINLINE void add_floors(int8_t *weights, const int32_t *steps, uint32_t step
   }
 }
 #endif
+
+/* Move weights of 16 bits, `low` their low bytes, by their steps of 1/256. */
+static void add_extended(int8_t *weights, uint8_t *low, const int32_t *steps, uint32_t step, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    const int32_t n = tb_clamp_i32(steps[i / 4 * step + i % 4], -65536, 65536);
+    const int32_t value = tb_clamp_i32(weights[i] * 256 + low[i] + n, -32768, 32767);
+    weights[i] = (int8_t)(value >> 8);
+    low[i] = (uint8_t)(value & 255);
+  }
+}
 
 /* The general way, a group at a time. */
 static void apply_groups(const tb_stream_t *stream, int8_t *weights, uint32_t index, const int32_t *sums, uint32_t step,
@@ -108,25 +144,31 @@ static void apply_groups(const tb_stream_t *stream, int8_t *weights, uint32_t in
 void tb_apply_sums_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, int32_t *sums, uint32_t step,
                       float power, float rate, uint32_t count) {
   const tb_rounding_t rounding = stream->update->rounding;
-  /* Exact unless it underflows, since power is one of two; at most 1/4, no step needs more than an int32. */
-  const float together = rate * power;
+  /* Exact unless it underflows, since power is one of two; where it is 1/4 at most, no step needs more than an int32. */
+  const float together = rate * power, factor = rounding == TB_EXTENDED ? together * 256.0f : together;
+  const uint32_t groups = (count + 3) / 4;
   if (!stream->step->accumulate && (!stream->step->apply || rate == 0.0f)) return;
-  if (stream->step->accumulate || rounding == TB_EXTENDED || !(together >= FLT_MIN && together <= 0.25f)) {
+  if (stream->step->accumulate || !(together >= FLT_MIN && factor <= 0.25f)) {
     apply_groups(stream, weights, index, sums, step, power, rate, count);
     return;
   }
-  if (rounding == TB_STOCHASTIC) {
-    stochastic_steps(sums, step, (count + 3) / 4, -together, stream->key + index);
-  } else {
-    nearest_steps(sums, step, (count + 3) / 4, -together);
-  }
-  const uint32_t groups = count / 4, rest = count % 4;
   weights += index;
-  if (groups > 0) add_floors(weights, sums, step, groups);
+  if (rounding == TB_STOCHASTIC) {
+    stochastic_steps(sums, step, groups, -factor, stream->key + index);
+  } else {
+    nearest_steps(sums, step, groups, -factor);
+  }
+  if (rounding == TB_EXTENDED) {
+    floor_steps(sums, step, groups);
+    add_extended(weights, stream->update->low + index, sums, step, count);
+    return;
+  }
+  const uint32_t whole = count / 4, rest = count % 4;
+  if (whole > 0) add_floors(weights, sums, step, whole);
   if (rest > 0) {
     int8_t last[4] = {0, 0, 0, 0};
-    for (uint32_t k = 0; k < rest; k++) last[k] = weights[4 * groups + k];
-    add_floors(last, sums + groups * step, step, 1);
-    for (uint32_t k = 0; k < rest; k++) weights[4 * groups + k] = last[k];
+    for (uint32_t k = 0; k < rest; k++) last[k] = weights[4 * whole + k];
+    add_floors(last, sums + whole * step, step, 1);
+    for (uint32_t k = 0; k < rest; k++) weights[4 * whole + k] = last[k];
   }
 }
