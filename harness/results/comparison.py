@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import ResultsError
-from harness.results.document import Accuracy, RunDocument
+from harness.results.document import Accuracy, RunDocument, SchemeSummary
 from harness.results.statistics import Difference, Interval, accuracy_interval, paired_difference
 
 Correct = NDArray[np.bool_]
@@ -66,6 +66,25 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Options:
+    """How a method was compiled and trained: its runs have to agree in it to be one method."""
+
+    rounding: str
+    gradient: str
+    learning_rate: float
+    accumulate: int
+
+    @classmethod
+    def of(cls, scheme: SchemeSummary) -> Options:
+        return cls(scheme.rounding, scheme.gradient, scheme.learning_rate, scheme.accumulate)
+
+    def __str__(self) -> str:
+        every = f", an update every {self.accumulate} images" if self.accumulate > 1 else ""
+        rate = f"learning rate {self.learning_rate:g}"
+        return f"{self.rounding} rounding, {self.gradient} gradients, {rate}{every}"
+
+
+@dataclass(frozen=True)
 class DigestCheck:
     """State digests of one method and seed after the same number of steps, by target."""
 
@@ -83,7 +102,7 @@ def compare(documents: Sequence[RunDocument]) -> Comparison:
     """Group `documents`; raise ResultsError where putting them side by side would mislead.
 
     That is: none at all; more than one suite; the same method, target and seed twice; runs on different
-    networks or data.
+    networks or data; runs of one method with different options.
     """
     if not documents:
         raise ResultsError(
@@ -98,6 +117,10 @@ def compare(documents: Sequence[RunDocument]) -> Comparison:
     _refuse_mixture(
         "datasets", {f"{p.dataset_name} ({p.dataset_digest[:12]})" for p in (r.provenance for r in done)}
     )
+    for method in dict.fromkeys(run.method for run in done):
+        _refuse_mixture(
+            f"options of {method}", {str(Options.of(r.scheme)) for r in done if r.method == method}
+        )
     for first, second in pairwise(ordered):
         if (first.method, first.target, first.seed) == (second.method, second.target, second.seed):
             raise ResultsError(
@@ -222,7 +245,7 @@ def _refuse_disagreement(first: RunDocument, second: RunDocument) -> None:
 def _refuse_mixture(what: str, found: set[str]) -> None:
     if len(found) > 1:
         raise ResultsError(
-            f"the run documents are of different {what}: {', '.join(sorted(found))}; "
+            f"the run documents are of different {what}: {'; '.join(sorted(found))}; "
             "figures of these do not belong side by side, keep them in folders of their own"
         )
 

@@ -5,25 +5,25 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-import filelock
-
 from engine.errors import EngineError
 from fixtures.errors import FixtureError
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError
 from harness.firmware.toolchain import find_compiler
 from harness.provenance import inputs_digest, source_digest
+from harness.results.comparison import Options
 from harness.results.document import RunDocument
 from harness.results.store import find_finished, save_document
 from harness.run.agreement import adopt_accuracy
 from harness.run.assemble import Inputs, Subject, unmeasured_document
 from harness.run.cell import Task
 from harness.run.execute import CellJob, NoRoomError, Prepared, Split, prepare_method, run_cell
+from harness.run.folder import locked, refuse_strangers
 from harness.run.prepare import for_method
 from harness.run.workers import Job, run_jobs
 from harness.suite import Cell, Method, Suite, make_cells
@@ -33,7 +33,6 @@ T = TypeVar("T")
 
 EXPECTED = (HarnessError, EngineError, FixtureError)
 BUILD_FOLDER = "build"
-LOCK_NAME = ".lock"
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,8 @@ def run_suite(request: Request, watcher: Watcher) -> list[RunDocument]:
     anything is run, EngineError when a method does not compile, JobCrashed for a bug.
     """
     cells = make_cells(request.targets, request.methods, request.seeds)
-    with _locked(request.out):
+    with locked(request.out):
+        refuse_strangers(request.out, cells, _options(request))
         digests = {cell: _inputs_digest(request, cell) for cell in cells}
         documents = {
             cell: document
@@ -94,23 +94,6 @@ def run_suite(request: Request, watcher: Watcher) -> list[RunDocument]:
                 documents[cell] = adopted
                 save_document(request.out, adopted)
     return [documents[cell] for cell in cells]
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Two runs into one folder would take each other's builds for their own."""
-    out.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(out / LOCK_NAME)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise UsageError(
-            f"another trainbench is running into {out}; wait for it or take another --out"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _inputs_digest(request: Request, cell: Cell) -> str:
@@ -139,6 +122,19 @@ def _inputs_digest(request: Request, cell: Cell) -> str:
             "sources": source_digest(),
         }
     )
+
+
+def _options(request: Request) -> dict[str, Options]:
+    """By method: how this run compiles and trains it."""
+    return {
+        method.name: Options(
+            rounding=method.rounding or request.suite.rounding,
+            gradient=method.gradient or request.suite.gradient,
+            learning_rate=method.learning_rate,
+            accumulate=method.accumulate,
+        )
+        for method in request.methods
+    }
 
 
 def _finished(request: Request, cell: Cell, digest: str) -> RunDocument | None:

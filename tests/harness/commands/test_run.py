@@ -136,28 +136,37 @@ def test_other_inputs_are_run_again(
 ) -> None:
     out = tmp_path / "copy"
     shutil.copytree(finished, out)
-    words = arguments(backbone_file, out, "--target", "host", "--seed", "0", "--rounding", "nearest")
-    result = trainbench(*words)
+    words = arguments(backbone_file, out, "--target", QEMU, "--seed", "0", "--seed", "1")
+    result = trainbench(*words, "--rounding", "nearest")
     assert result.returncode == 0, result.stderr
     assert "kept" not in result.stderr
-    rounding = {run.scheme.rounding for run in load_documents(out) if (run.target, run.seed) == ("host", 0)}
-    assert rounding == {"nearest"}
+    assert {run.scheme.rounding for run in load_documents(out)} == {"nearest"}
+
+
+def test_documents_of_other_options_may_not_stay_beside_a_run(
+    finished: Path, backbone_file: Path, trainbench: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(finished, out)
+    before = {path: path.read_bytes() for path in out.glob(f"*{SUFFIX}")}
+    words = arguments(backbone_file, out, "--target", "host", "--seed", "0", "--rounding", "nearest")
+    result = trainbench(*words)
+    assert result.returncode == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert "stochastic rounding" in line and "nearest rounding" in line and "another --out" in line
+    assert {path: path.read_bytes() for path in out.glob(f"*{SUFFIX}")} == before
 
 
 def test_the_gradient_format_is_an_override_and_told(
     finished: Path, backbone_file: Path, trainbench: Command, tmp_path: Path
 ) -> None:
-    out = tmp_path / "copy"
-    shutil.copytree(finished, out)
-    words = arguments(backbone_file, out, "--target", "host", "--seed", "0", "--gradient")
-    default = {run.scheme.gradient for run in load_documents(finished)}
-    assert default == {DEFAULT_GRADIENT}
+    assert {run.scheme.gradient for run in load_documents(finished)} == {DEFAULT_GRADIENT}
     other = next(name for name in GRADIENTS if name != DEFAULT_GRADIENT)
-    result = trainbench(*words, other)
+    out = tmp_path / "out"
+    words = arguments(backbone_file, out, "--target", "host", "--seed", "0", "--gradient", other)
+    result = trainbench(*words)
     assert result.returncode == 0, result.stderr
-    assert "kept" not in result.stderr
-    gradient = {run.scheme.gradient for run in load_documents(out) if (run.target, run.seed) == ("host", 0)}
-    assert gradient == {other}
+    assert {run.scheme.gradient for run in load_documents(out)} == {other}
 
 
 def test_a_budget_that_is_too_small_fails_in_one_sentence(

@@ -40,7 +40,7 @@ def test_nothing_to_compare_is_said(factory: ModuleType) -> None:
 
 def test_two_suites_are_refused(factory: ModuleType) -> None:
     runs = [factory.document("full", "host", 0), factory.document("full", "host", 1, suite="tables")]
-    with pytest.raises(ResultsError, match="different suites: people-detection, tables"):
+    with pytest.raises(ResultsError, match="different suites: people-detection; tables"):
         compare(runs)
 
 
@@ -56,6 +56,26 @@ def test_two_networks_or_datasets_are_refused(factory: ModuleType, field: str, w
 def test_a_failed_run_may_lack_a_network(factory: ModuleType) -> None:
     failed = with_provenance(factory.document(*factory.FAILED), model_digest="", model_name="")
     assert compare([factory.document("full", "host", 0), failed]).methods == ("sparse-99kb", "full")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"gradient": "i16"}, "f32 gradients.*i16 gradients"),
+        ({"rounding": "nearest"}, "nearest rounding.*stochastic rounding"),
+        ({"learning_rate": 0.5}, "learning rate 0.001.*learning rate 0.5"),
+        ({"accumulate": 4}, "an update every 4 images"),
+    ],
+)
+def test_one_method_with_two_options_is_refused(
+    factory: ModuleType, change: dict[str, object], words: str
+) -> None:
+    one, other = factory.document("full", "host", 0), factory.document("full", "host", 1)
+    changed = other.model_copy(update={"scheme": other.scheme.model_copy(update=change)})
+    with pytest.raises(ResultsError, match=f"different options of full: .*{words}"):
+        compare([one, changed])
+    apart = factory.document("last-layer", "host", 0)
+    assert len(compare([apart, changed]).methods) == 2
 
 
 def test_the_same_cell_twice_is_refused(factory: ModuleType) -> None:
