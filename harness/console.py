@@ -8,6 +8,8 @@ from rich.table import Table
 WIDTH = 132
 """Columns where stdout is a file or a pipe."""
 
+UNLIMITED = 10_000
+
 
 def stdout_console() -> Console:
     interactive = Console().is_terminal
@@ -22,3 +24,13 @@ def plain_table(left: tuple[str, ...], right: tuple[str, ...]) -> Table:
     for title in right:
         table.add_column(title, justify="right")
     return table
+
+
+def print_whole(table: Table) -> None:
+    """Print a table on stdout as wide as it is: no name or figure in it is cut, whatever the terminal."""
+    console = stdout_console()
+    unlimited = console.options.update(max_width=UNLIMITED)
+    wide = Console(
+        highlight=False, width=max(console.width, console.measure(table, options=unlimited).maximum)
+    )
+    wide.print(table, soft_wrap=False)

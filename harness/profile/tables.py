@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from harness.console import plain_table, stdout_console
+from harness.console import plain_table, print_whole, stdout_console
 from harness.errors import MeasurementError
 from harness.results.costs import Cost, StepCosts, step_costs
 from harness.results.document import MemoryPlan, RunDocument, TickSeries
@@ -27,7 +27,7 @@ def print_profile(run: RunDocument) -> None:
     ):
         _say(title)
         if table is not None:
-            stdout_console().print(table)
+            print_whole(table)
         _say("")
 
 
