@@ -10,226 +10,122 @@
 #include "tb_depthwise_dsp.h"
 
 #include "tb_depthwise_tile.h"
+#include "tb_depthwise_group.h"
 
 #if TB_DSP
 
+#define LARGEST_SLOTS TB_SLOTS_5
 #define LARGEST_SHIFT 8 /* of an int8 weight that is to fit an int16 */
 
 #define TABLE_WORDS(kernel) ((2u * (kernel) - 1u) * TB_TAP_WORDS(kernel))
-/* Slots of a window that holds a small image, and the most bytes of one. */
-#define SLOTS_3 18u
-#define SLOTS_5 20u
-#define SLOTS_7 14u
-#define WINDOW_BYTES 4096u
+#define WINDOW_BYTES 4096u /* of a window that holds a small image, at the most */
 
-typedef struct group group_t;
-typedef void take_rows_t(const group_t *group, uint32_t y, uint32_t count, uint32_t slot);
-typedef void compute_t(const group_t *group, int8_t *y, uint32_t first_row);
-
-/* A group of channels, and what all of them share. */
-struct group {
-  const tb_conv_t *conv;
-  const int8_t *x; /* at the first channel */
-  int8_t *y;
-  uint32_t *planes, *tables;
-  uint8_t *bits; /* [tile][row][channel]: which of a tile's outputs were clamped */
-  uint32_t slots, quads, channels;
-  uint32_t inside; /* columns of the image that are seen */
-  take_rows_t *take_rows;
-  compute_t *compute;
-  const int32_t *multiplier;
-  int32_t bias[TB_GROUP];
-};
-
-/* Four pixels of a row, widened, to the same slot of the group's planes: channels 0 and 2 in `even`, 1 and 3 in `odd`. */
-TB_INLINE void put_quad(uint32_t *to, const uint32_t even[4], const uint32_t odd[4], uint32_t slots) {
-  const uint32_t plane = TB_PLANE_WORDS(slots);
-  tb_store_pair(to, 0, tb_pack_low(even[0], even[1]), tb_pack_low(even[2], even[3]));
-  tb_store_pair(to, plane, tb_pack_low(odd[0], odd[1]), tb_pack_low(odd[2], odd[3]));
-  tb_store_pair(to, 2 * plane, tb_pack_high(even[0], even[1]), tb_pack_high(even[2], even[3]));
-  tb_store_pair(to, 3 * plane, tb_pack_high(odd[0], odd[1]), tb_pack_high(odd[2], odd[3]));
+/* Bit `column` of each of the four bytes of `bits`, whose upper halves are 0. The terms of the product do not meet. */
+TB_INLINE uint32_t gather(uint32_t bits, uint32_t column) {
+  return ((bits & (0x01010101u << column)) * 0x01020408u) >> (24u + column);
 }
 
-/* Pixels first to end - 1 of a quad, the others 0. */
-TB_INLINE void take_quad(uint32_t *to, const int8_t *x, uint32_t distance, uint32_t first, uint32_t end, uint32_t add,
-                         uint32_t slots) {
-  uint32_t even[4], odd[4];
+/* The bits of up to four pixels, half a byte each. No other group has this half; the first of two writes the whole. */
+TB_INLINE void write_pixels(uint8_t *mask, uint32_t distance, uint32_t kept, uint32_t pixels, int high) {
   TB_UNROLL_BLOCK
-  for (uint32_t i = 0; i < TB_QUAD; i++) {
-    even[i] = odd[i] = 0;
-    if (i < first || i >= end) continue;
-    const uint32_t pixel = tb_load32(x + (i - first) * distance);
-    even[i] = tb_sxtab16(add, pixel);
-    odd[i] = tb_sxtab16_odd(add, pixel);
-  }
-  put_quad(to, even, odd, slots);
-}
-
-/* Transpose rows y, y + 1, ... of the image: four channels, and the padding that goes with the kernel. */
-TB_INLINE void take_rows(const group_t *group, uint32_t y, uint32_t count, uint32_t slot, uint32_t padding, uint32_t slots) {
-  const tb_conv_t *conv = group->conv;
-  const uint32_t distance = conv->in_channels, row_bytes = conv->in_width * distance;
-  const uint32_t add = tb_pair(-conv->in_zero, -conv->in_zero);
-  const uint32_t after = group->inside - (TB_QUAD - padding), quads = after / TB_QUAD, left = after % TB_QUAD;
-  const int8_t *row = group->x + y * row_bytes;
-  uint32_t *to_row = group->planes + slot * TB_SLOT_WORDS;
-  for (; count != 0; count--, row += row_bytes, to_row += TB_SLOT_WORDS) {
-    const int8_t *x = row;
-    uint32_t *to = to_row;
-    take_quad(to, x, distance, padding, TB_QUAD, add, slots);
-    x += (TB_QUAD - padding) * distance;
-    to += TB_QUAD_WORDS(slots);
-    for (uint32_t i = quads; i != 0; i--, x += TB_QUAD * distance, to += TB_QUAD_WORDS(slots)) {
-      take_quad(to, x, distance, 0, TB_QUAD, add, slots);
-    }
-    if (left == 1) {
-      take_quad(to, x, distance, 0, 1, add, slots);
-    } else if (left == 2) {
-      take_quad(to, x, distance, 0, 2, add, slots);
-    } else if (left == 3) {
-      take_quad(to, x, distance, 0, 3, add, slots);
-    }
+  for (uint32_t i = 0; i < pixels; i++, mask += distance) {
+    *mask = (uint8_t)(high ? *mask | gather(kept, i) << 4 : gather(kept, i));
   }
 }
 
-/* The same for fewer channels, any padding, and images narrower than a quad. */
-static void take_rows_slowly(const group_t *group, uint32_t y, uint32_t count, uint32_t slot) {
-  const tb_conv_t *conv = group->conv;
-  const uint32_t padding = conv->padding, slots = group->slots;
-  for (uint32_t row = 0; row < count; row++) {
-    const int8_t *x = group->x + (size_t)(y + row) * conv->in_width * conv->in_channels;
-    uint32_t *const to = group->planes + (slot + row) * TB_SLOT_WORDS;
-    for (uint32_t column = 0; column < padding + group->inside; column++, x += column > padding ? conv->in_channels : 0) {
-      for (uint32_t channel = 0; channel < TB_GROUP; channel++) {
-        uint32_t *word = to + column / TB_QUAD * TB_QUAD_WORDS(slots) + channel * TB_PLANE_WORDS(slots) + column % TB_QUAD / 2;
-        const int32_t value = column < padding || channel >= group->channels ? 0 : x[channel] - conv->in_zero;
-        *word = column % 2 == 0 ? tb_pair(value, 0) : tb_pack_low(*word, (uint32_t)value);
+TB_INLINE void write_halves(const tb_group_t *group, uint8_t *mask, uint32_t rows, int high) {
+  const uint32_t width = group->conv->out_width, bytes = group->conv->out_channels / 8u, row_bytes = width * bytes;
+  const uint8_t *bits = group->bits;
+  for (uint32_t left = width; left != 0; left -= tb_minimum(TB_QUAD, left), mask += TB_QUAD * bytes) {
+    uint8_t *byte = mask;
+    if (left >= TB_QUAD) {
+      for (uint32_t i = rows; i != 0; i--, bits += TB_GROUP, byte += row_bytes) {
+        write_pixels(byte, bytes, tb_load32(bits) ^ 0x0f0f0f0fu, TB_QUAD, high);
+      }
+    } else {
+      for (uint32_t i = rows; i != 0; i--, bits += TB_GROUP, byte += row_bytes) {
+        const uint32_t kept = tb_load32(bits) ^ 0x0f0f0f0fu;
+        for (uint32_t x = 0; x < left; x++) write_pixels(byte + x * bytes, 0, kept >> x & 0x01010101u, 1, high);
       }
     }
   }
 }
 
-/* bits * 2 + (the two differ) */
-TB_INLINE uint32_t record(uint32_t bits, int32_t value, int32_t clamped) {
-  const uint32_t difference = (uint32_t)(value ^ clamped);
-#if TB_DSP_ASM
-  __asm__("cmp %1, #1\n\tadc %0, %0, %0" : "+r"(bits) : "r"(difference) : "cc");
-  return bits;
-#else
-  return bits * 2 + (difference != 0);
-#endif
-}
-
-/* Outputs of all channels of a group: a row of them from a ring, or all. first_row: of the tables, that which meets slot 0. */
-TB_INLINE void compute(const group_t *group, int8_t *y, uint32_t first_row, uint32_t kernel, uint32_t stride, uint32_t slots,
-                       int masked) {
-  const tb_conv_t *conv = group->conv;
-  const int ring = slots == kernel;
-  const uint32_t step = conv->out_channels, width = conv->out_width;
-  const uint32_t y_step = ring ? TB_QUAD * step : width * step;
-  const uint32_t p_step = ring ? stride * TB_QUAD_WORDS(slots) : stride * TB_SLOT_WORDS;
-  const int32_t zero = conv->out_zero;
-  tb_planes_written();
-  for (uint32_t channel = 0; channel < group->channels; channel++, y++) {
-    const uint32_t *w = group->tables + channel * TABLE_WORDS(kernel) + first_row * TB_TAP_WORDS(kernel);
-    const uint32_t *p_column = group->planes + channel * TB_PLANE_WORDS(slots);
-    const int32_t bias = group->bias[channel], multiplier = group->multiplier[channel];
-    uint8_t *bits = group->bits + channel;
-    int8_t *y_column = y;
-    uint32_t held[TB_HELD_WORDS] = {0};
-    tb_hold_weights(w, held, kernel, kernel);
-    for (uint32_t left = width, next; left != 0; left = next) {
-      /* Outputs that do not exist are at distance 0: overwritten by the first, which is stored last. */
-      const uint32_t step_1 = left > 1 ? step : 0, step_2 = left > 2 ? 2 * step : 0, step_3 = left > 3 ? 3 * step : 0;
-      const uint32_t count = ring ? (left < TB_QUAD ? 1 : left / TB_QUAD) : conv->out_height;
-      const uint32_t *p = p_column;
-      int8_t *to = y_column;
-      if (ring) {
-        next = left < TB_QUAD ? 0 : left % TB_QUAD;
-      } else {
-        next = left < TB_QUAD ? 0 : left - TB_QUAD;
-      }
-      for (uint32_t i = count; i != 0; i--, p += p_step, to += y_step) {
-        int32_t acc[4] = {bias, bias, bias, bias};
-        tb_sum_tile(w, held, p, acc, kernel, kernel, stride, slots);
-        TB_SETTLE(acc);
-        uint32_t clamped_bits = 0;
-        const uint32_t steps[4] = {0, step_1, step_2, step_3};
-        TB_UNROLL_BLOCK
-        for (uint32_t o = 4; o-- > 0;) {
-          const int32_t value = tb_smmlar(acc[o], multiplier, zero), clamped = tb_ssat8(value);
-          if (masked) clamped_bits = record(clamped_bits, value, clamped);
-          to[steps[o]] = (int8_t)clamped;
-        }
-        if (masked) *bits = (uint8_t)clamped_bits, bits += TB_GROUP;
-      }
-      if (ring) {
-        p_column = p, y_column = to;
-      } else {
-        p_column += stride * TB_QUAD_WORDS(slots), y_column += TB_QUAD * step;
-      }
-    }
-  }
-}
-
-/* Write the mask of some rows: four bits a pixel. `index`: bit of the first. */
-static void write_mask(const group_t *group, uint8_t *mask, uint32_t index, uint32_t rows) {
+/* Write the mask of some rows. `index`: bit of the first. */
+TB_NOINLINE void write_mask(const tb_group_t *group, uint8_t *mask, uint32_t index, uint32_t rows) {
   const uint32_t width = group->conv->out_width, channels = group->conv->out_channels;
+  if (channels % 8u == 0) {
+    if (index % 8u == 0) {
+      write_halves(group, mask + index / 8u, rows, 0);
+    } else {
+      write_halves(group, mask + index / 8u, rows, 1);
+    }
+    return;
+  }
   const uint32_t lanes = (1u << group->channels) - 1u;
   const uint8_t *bits = group->bits;
   for (uint32_t x = 0; x < width; x += TB_QUAD) {
-    const uint32_t columns = tb_minimum(TB_QUAD, width - x);
     for (uint32_t row = 0; row < rows; row++, bits += TB_GROUP) {
-      const uint32_t word = tb_load32(bits) ^ 0x0f0f0f0fu;
-      uint32_t at = index + (row * width + x) * channels;
-      if (channels % 8 == 0) { /* no other group of this half of a byte; the first of two writes the whole */
-        uint8_t *byte = mask + (at >> 3);
-        for (uint32_t i = 0; i < columns; i++, byte += channels / 8) {
-          const uint32_t nibble = (((word >> i) & 0x01010101u) * 0x01020408u) >> 24;
-          *byte = (uint8_t)((at & 4u) == 0 ? nibble : *byte | nibble << 4);
-        }
-        continue;
-      }
-      for (uint32_t i = 0; i < columns; i++, at += channels) {
-        /* Bit i of each of the four bytes, gathered by a product whose terms do not meet. */
-        const uint32_t nibble = (((word >> i) & 0x01010101u) * 0x01020408u) >> 24;
-        tb_mask_set(mask, at, nibble & lanes);
+      const uint32_t kept = tb_load32(bits) ^ 0x0f0f0f0fu, first = index + (row * width + x) * channels;
+      for (uint32_t i = 0; i < tb_minimum(TB_QUAD, width - x); i++) {
+        tb_mask_set(mask, first + i * channels, gather(kept, i) & lanes);
       }
     }
   }
 }
 
-#define TAKE(kernel, slots)                                                                                            \
-  TB_NOINLINE void take_rows_##kernel##_##slots(const group_t *group, uint32_t y, uint32_t count, uint32_t slot) {     \
-    take_rows(group, y, count, slot, kernel##u / 2u, slots##u);                                                        \
+/* Some tiles of one channel, `left` < 4 columns wide: computed aside, then stored. */
+static void compute_narrow(const tb_group_t *group, tb_tiles_t *tiles, uint32_t count, uint32_t left) {
+  int8_t aside[TB_QUAD * LARGEST_SLOTS], *y = tiles->y;
+  const uint32_t step = tiles->step, three_steps = tiles->three_steps, tile_step = tiles->tile_step;
+  const int8_t *from = aside;
+  tiles->y = aside;
+  tiles->step = 1, tiles->three_steps = 3, tiles->tile_step = TB_QUAD;
+  group->run(tiles);
+  tiles->step = step, tiles->three_steps = three_steps, tiles->tile_step = tile_step;
+  for (uint32_t i = 0; i < count; i++, y += tile_step, from += TB_QUAD) {
+    for (uint32_t x = 0; x < left; x++) y[x * step] = from[x];
   }
-#define COMPUTE(kernel, stride, slots)                                                                                 \
-  TB_NOINLINE void compute_##kernel##_##stride##_##slots(const group_t *group, int8_t *y, uint32_t first_row) {        \
-    compute(group, y, first_row, kernel##u, stride##u, slots##u, 0);                                                   \
-  }                                                                                                                    \
-  TB_NOINLINE void compute_masked_##kernel##_##stride##_##slots(const group_t *group, int8_t *y, uint32_t first_row) { \
-    compute(group, y, first_row, kernel##u, stride##u, slots##u, 1);                                                   \
+}
+
+/* Outputs of all channels of a group: a row of them from a ring, or all. first_row: of the tables, that which meets slot 0. */
+static void compute(const tb_group_t *group, int8_t *y, uint32_t first_row) {
+  const tb_conv_t *conv = group->conv;
+  const uint32_t kernel = conv->kernel_height, stride = conv->stride, slots = group->slots, width = conv->out_width;
+  const int ring = slots == kernel;
+  const uint32_t columns = width / TB_QUAD, left = width % TB_QUAD;
+  /* A run at a time: all whole tiles of a row, or the rows of a column of tiles. */
+  const uint32_t runs = ring ? columns != 0 : columns, run_columns = ring ? columns : 1;
+  const uint32_t column_words = stride * TB_QUAD_WORDS(slots), rows = ring ? 1 : conv->out_height;
+  const uint32_t run_words = ring ? columns * column_words : rows * stride * TB_SLOT_WORDS;
+  const uint32_t run_bits = run_columns * rows * TB_GROUP, run_outputs = TB_QUAD * conv->out_channels;
+  tb_tiles_t tiles;
+  tiles.zero = conv->out_zero;
+  tiles.step = conv->out_channels;
+  tiles.three_steps = 3u * tiles.step;
+  tiles.tile_step = ring ? TB_QUAD * tiles.step : width * tiles.step;
+  tiles.weights = group->tables + first_row * TB_TAP_WORDS(kernel);
+  const uint32_t *planes = group->planes;
+  for (uint32_t channel = 0; channel < group->channels; channel++, y++, planes += TB_PLANE_WORDS(slots)) {
+    tiles.planes = planes;
+    tiles.y = y;
+    tiles.bits = group->bits + channel;
+    tiles.bias = group->bias[channel];
+    tiles.multiplier = group->multiplier[channel];
+    for (uint32_t i = runs; i != 0; i--) {
+      tiles.end = tiles.planes + run_words;
+      group->run(&tiles);
+      tiles.planes += run_columns * column_words;
+      tiles.y += run_columns * run_outputs;
+      tiles.bits += run_bits;
+    }
+    if (left != 0) {
+      tiles.end = tiles.planes + (ring ? column_words : run_words);
+      compute_narrow(group, &tiles, rows, left);
+    }
+    tiles.weights += TABLE_WORDS(kernel);
   }
-#define SHAPES(kernel, slots) TAKE(kernel, slots) COMPUTE(kernel, 1, slots) COMPUTE(kernel, 2, slots)
-SHAPES(3, 3)
-SHAPES(3, 18)
-SHAPES(5, 5)
-SHAPES(5, 20)
-SHAPES(7, 7)
-SHAPES(7, 14)
-#define ENTRY(kernel, slots)                                                             \
-  {                                                                                      \
-    slots##u, take_rows_##kernel##_##slots, {                                            \
-      {compute_##kernel##_1_##slots, compute_masked_##kernel##_1_##slots}, {             \
-        compute_##kernel##_2_##slots, compute_masked_##kernel##_2_##slots                \
-      }                                                                                  \
-    }                                                                                    \
-  }
-static const struct {
-  uint32_t slots;
-  take_rows_t *take_rows;
-  compute_t *compute[2][2]; /* [stride - 1][masked] */
-} WINDOWS[3][2] = {{ENTRY(3, 3), ENTRY(3, 18)}, {ENTRY(5, 5), ENTRY(5, 20)}, {ENTRY(7, 7), ENTRY(7, 14)}};
+}
 
 /* The pairs of one row of weights. Nothing in front of or behind the channel's weights is read. */
 TB_INLINE void open_row(uint32_t *row, const int8_t *weights, uint32_t kernel, int last) {
@@ -254,7 +150,7 @@ TB_INLINE void open_channel(uint32_t *table, const int8_t *weights, uint32_t ker
   for (uint32_t i = 0; ring && i < (kernel - 1u) * TB_TAP_WORDS(kernel); i++) row[i] = table[i];
 }
 
-static void open_group(group_t *group, tb_channels_t *channels, const int32_t *bias) {
+static void open_group(tb_group_t *group, tb_channels_t *channels, const int32_t *bias) {
   const tb_conv_t *conv = group->conv;
   const uint32_t kernel = conv->kernel_height, shift = conv->shift;
   const int ring = group->slots == kernel;
@@ -273,18 +169,18 @@ static void open_group(group_t *group, tb_channels_t *channels, const int32_t *b
 }
 
 /* Take rows v to end - 1, counted from the first one of padding, into slots from `slot` on, but leave out padding. */
-static void take_image(const group_t *group, uint32_t v, uint32_t end, uint32_t slot) {
+static void take_image(const tb_group_t *group, uint32_t v, uint32_t end, uint32_t slot) {
   const uint32_t above = group->conv->pad_top, below = above + group->conv->in_height;
   const uint32_t first = v < above ? above : v, last = end < below ? end : below;
   if (first < last) group->take_rows(group, first - above, last - first, slot + first - v);
 }
 
-static void clear_slot(const group_t *group, uint32_t slot) {
+static void clear_slot(const tb_group_t *group, uint32_t slot) {
   uint32_t *to = group->planes + slot * TB_SLOT_WORDS;
   for (uint32_t i = group->quads * TB_GROUP; i != 0; i--, to += TB_PLANE_WORDS(group->slots)) to[0] = to[1] = 0;
 }
 
-static void forward_by_rows(const group_t *group, uint8_t *mask, uint32_t index) {
+static void forward_by_rows(const tb_group_t *group, uint8_t *mask, uint32_t index) {
   const tb_conv_t *conv = group->conv;
   const uint32_t kernel = conv->kernel_height, stride = conv->stride, above = conv->pad_top;
   const uint32_t row_outputs = (uint32_t)conv->out_width * conv->out_channels;
@@ -299,14 +195,16 @@ static void forward_by_rows(const group_t *group, uint8_t *mask, uint32_t index)
       }
       slot = slot + 1 == kernel ? 0 : slot + 1;
     }
-    group->compute(group, y, first_row);
+    compute(group, y, first_row);
     first_row = first_row >= stride ? first_row - stride : first_row + kernel - stride;
     if (mask != NULL) write_mask(group, mask, index, 1);
   }
 }
 
+static uint32_t small_slots(uint32_t kernel) { return kernel == 3 ? TB_SLOTS_3 : (kernel == 5 ? TB_SLOTS_5 : TB_SLOTS_7); }
+
 static int is_small(const tb_conv_t *conv, uint32_t quads) {
-  const uint32_t slots = WINDOWS[conv->kernel_height / 2u - 1u][1].slots;
+  const uint32_t slots = small_slots(conv->kernel_height);
   return (conv->out_height - 1u) * conv->stride + conv->kernel_height <= slots &&
          quads * slots * 4u * TB_QUAD_WORDS(1) <= WINDOW_BYTES;
 }
@@ -322,13 +220,13 @@ void tb_depthwise_fast(const tb_conv_t *conv, const int8_t *x, const tb_weights_
   const uint32_t kernel = conv->kernel_height, stride = conv->stride, channels = conv->in_channels;
   const uint32_t tiles = (conv->out_width + TB_QUAD - 1u) / TB_QUAD;
   tb_channels_t order = tb_first_channel(conv, weights);
-  group_t group;
+  tb_group_t group;
   group.conv = conv;
   group.quads = (tiles - 1u) * stride + (TB_TILE_WORDS(kernel, stride) + 1u) / 2u;
   group.inside = tb_minimum(conv->in_width, group.quads * TB_QUAD - conv->padding);
-  const uint32_t small = (uint32_t)is_small(conv, group.quads);
-  group.slots = WINDOWS[kernel / 2u - 1u][small].slots;
-  group.compute = WINDOWS[kernel / 2u - 1u][small].compute[stride - 1u][mask != NULL];
+  const int small = is_small(conv, group.quads);
+  group.slots = small ? small_slots(kernel) : kernel;
+  group.run = tb_tiles_function(kernel, stride, small, mask != NULL);
   group.planes = (uint32_t *)scratch;
   group.tables = group.planes + group.quads * TB_QUAD_WORDS(group.slots);
   group.bits = (uint8_t *)(group.tables + TB_GROUP * TABLE_WORDS(kernel));
@@ -341,12 +239,12 @@ void tb_depthwise_fast(const tb_conv_t *conv, const int8_t *x, const tb_weights_
     group.x = x + channel;
     group.y = y + channel;
     group.channels = tb_minimum(TB_GROUP, channels - channel);
-    group.take_rows = usual ? WINDOWS[kernel / 2u - 1u][small].take_rows : take_rows_slowly;
+    group.take_rows = usual ? tb_take_rows_function(kernel, small) : tb_take_rows_slowly;
     group.multiplier = conv->multiplier + channel;
     open_group(&group, &order, bias + channel);
     if (small) {
       take_image(&group, 0, (conv->out_height - 1u) * stride + kernel, 0);
-      group.compute(&group, group.y, 0);
+      compute(&group, group.y, 0);
       if (mask != NULL) write_mask(&group, mask, channel, conv->out_height);
     } else {
       forward_by_rows(&group, mask, channel);

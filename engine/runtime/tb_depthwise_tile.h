@@ -15,23 +15,24 @@
 /* All weights of a tile stay in registers where they are no more words than this. */
 #define TB_HELD_WORDS 6u
 
-/* acc[i] += what one row gives output i. w: the row's weights, p: its pairs of columns. */
-TB_INLINE void tb_add_row(const uint32_t *w, const uint32_t *p, int32_t acc[4], uint32_t taps, uint32_t stride) {
+/* acc[i] += what word `index` of a row of columns gives output i. w: the row's weights. */
+TB_INLINE void tb_add_column(const uint32_t *w, uint32_t column, uint32_t index, int32_t acc[4], uint32_t taps,
+                             uint32_t stride) {
   const uint32_t half = taps / 2u, odd = taps % 2u;
   TB_UNROLL_BLOCK
   for (uint32_t i = 0; i < 4; i++) {
-    const uint32_t *q = p + (stride == 2 ? i : i / 2);
+    const uint32_t k = index - (stride == 2 ? i : i / 2); /* among the words that output i sees */
+    if (k > half || (k == half && taps % 2 == 0 && (stride == 2 || i % 2 == 0))) continue;
     if (taps == 1) {
-      acc[i] = i % 2 == 0 ? tb_smlabb(w[0], q[0], acc[i]) : tb_smlabt(w[0], q[0], acc[i]);
+      acc[i] = i % 2 == 0 ? tb_smlabb(w[0], column, acc[i]) : tb_smlabt(w[0], column, acc[i]);
     } else if (stride == 2 || i % 2 == 0) {
-      TB_UNROLL_BLOCK
-      for (uint32_t j = 0; j < half; j++) acc[i] = tb_smlad(w[j], q[j], acc[i]);
-      if (odd) acc[i] = tb_smlatb(w[half], q[half], acc[i]);
+      acc[i] = k < half ? tb_smlad(w[k], column, acc[i]) : tb_smlatb(w[half], column, acc[i]);
+    } else if (k == 0) {
+      acc[i] = tb_smlabt(w[0], column, acc[i]);
+    } else if (k < half) {
+      acc[i] = tb_smlad(w[half + k - 1u + odd], column, acc[i]);
     } else {
-      acc[i] = tb_smlabt(w[0], q[0], acc[i]);
-      TB_UNROLL_BLOCK
-      for (uint32_t j = 1; j < half; j++) acc[i] = tb_smlad(w[half + j - 1u + odd], q[j], acc[i]);
-      acc[i] = odd ? tb_smlad(w[half], q[half], acc[i]) : tb_smlatb(w[half - 1u], q[half], acc[i]);
+      acc[i] = odd ? tb_smlad(w[half], column, acc[i]) : tb_smlatb(w[half - 1u], column, acc[i]);
     }
   }
 }
@@ -79,7 +80,7 @@ TB_INLINE void tb_sum_tile(const uint32_t *w, const uint32_t held[TB_HELD_WORDS]
   const uint32_t tile_words = TB_TILE_WORDS(taps, stride);
   TB_UNROLL_BLOCK
   for (uint32_t row = 0; row < rows; row++) {
-    uint32_t weights[8], columns[8];
+    uint32_t weights[8];
     TB_UNROLL_BLOCK
     for (uint32_t i = 0; i < used; i += 2) {
       const uint32_t at = row * row_words + i;
@@ -95,14 +96,16 @@ TB_INLINE void tb_sum_tile(const uint32_t *w, const uint32_t held[TB_HELD_WORDS]
     TB_UNROLL_BLOCK
     for (uint32_t i = 0; i < tile_words; i += 2) {
       const uint32_t at = i / 2 * TB_QUAD_WORDS(slots) + row * TB_SLOT_WORDS;
+      uint32_t column, next = 0;
       if (i + 1 < tile_words && at <= TB_FARTHEST_PAIR) {
-        tb_load_pair(p, at, columns[i], columns[i + 1]);
+        tb_load_pair(p, at, column, next);
       } else {
-        columns[i] = p[at];
-        if (i + 1 < tile_words) columns[i + 1] = p[at + 1];
+        column = p[at];
+        if (i + 1 < tile_words) next = p[at + 1];
       }
+      tb_add_column(weights, column, i, acc, taps, stride);
+      if (i + 1 < tile_words) tb_add_column(weights, next, i + 1, acc, taps, stride);
     }
-    tb_add_row(weights, columns, acc, taps, stride);
   }
 }
 
