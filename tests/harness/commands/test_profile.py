@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -90,8 +89,7 @@ def test_the_gradient_format_is_compiled_and_said(trainbench: Command, backbone_
     texts = {name: trainbench(*words, name).stdout for name in ("f32", "i16")}
     for name, text in texts.items():
         assert f"{name} gradients" in text
-    arenas = {re.findall(r"plan: arena \(analytic\) +([\d,]+)", text)[0] for text in texts.values()}
-    assert len(arenas) == 2
+    assert ("_i16" in texts["f32"], "_i16" in texts["i16"]) == (False, True), "kinds of operators"
 
 
 def test_a_network_that_is_not_there_lists_the_shipped_ones(trainbench: Command) -> None:
