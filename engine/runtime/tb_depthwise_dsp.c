@@ -75,7 +75,7 @@ TB_NOINLINE void write_mask(const tb_group_t *group, uint8_t *mask, uint32_t ind
 }
 
 /* Some tiles of one channel, `left` < 4 columns wide: computed aside, then stored. */
-static void compute_narrow(const tb_group_t *group, tb_tiles_t *tiles, uint32_t count, uint32_t left) {
+TB_NOINLINE void compute_narrow(const tb_group_t *group, tb_tiles_t *tiles, uint32_t count, uint32_t left) {
   int8_t aside[TB_QUAD * LARGEST_SLOTS], *y = tiles->y;
   const uint32_t step = tiles->step, three_steps = tiles->three_steps, tile_step = tiles->tile_step;
   const int8_t *from = aside;
@@ -89,7 +89,7 @@ static void compute_narrow(const tb_group_t *group, tb_tiles_t *tiles, uint32_t 
 }
 
 /* Outputs of all channels of a group: a row of them from a ring, or all. first_row: of the tables, that which meets slot 0. */
-static void compute(const tb_group_t *group, int8_t *y, uint32_t first_row) {
+TB_NOINLINE void compute(const tb_group_t *group, int8_t *y, uint32_t first_row) {
   const tb_conv_t *conv = group->conv;
   const uint32_t kernel = conv->kernel_height, stride = conv->stride, slots = group->slots, width = conv->out_width;
   const int ring = slots == kernel;
@@ -138,32 +138,32 @@ TB_INLINE void open_row(uint32_t *row, const int8_t *weights, uint32_t kernel, i
   }
 }
 
-TB_INLINE void open_channel(uint32_t *table, const int8_t *weights, uint32_t kernel, int ring, uint32_t shift) {
-  uint32_t *row = table;
+TB_INLINE void open_rows(uint32_t *table, const int8_t *weights, uint32_t kernel) {
   TB_UNROLL_BLOCK
-  for (uint32_t ky = 0; ky < kernel; ky++, row += TB_TAP_WORDS(kernel)) {
-    open_row(row, weights + ky * kernel, kernel, ky + 1 == kernel);
-    for (uint32_t i = 0; shift != 0 && i < TB_TAP_WORDS(kernel); i++) {
-      row[i] = tb_pair(tb_low(row[i]) * (1 << shift), tb_high(row[i]) * (1 << shift));
-    }
+  for (uint32_t ky = 0; ky < kernel; ky++) {
+    open_row(table + ky * TB_TAP_WORDS(kernel), weights + ky * kernel, kernel, ky + 1 == kernel);
   }
-  for (uint32_t i = 0; ring && i < (kernel - 1u) * TB_TAP_WORDS(kernel); i++) row[i] = table[i];
 }
 
-static void open_group(tb_group_t *group, tb_channels_t *channels, const int32_t *bias) {
-  const tb_conv_t *conv = group->conv;
-  const uint32_t kernel = conv->kernel_height, shift = conv->shift;
-  const int ring = group->slots == kernel;
+TB_NOINLINE void open_rows_3(uint32_t *table, const int8_t *weights) { open_rows(table, weights, 3); }
+TB_NOINLINE void open_rows_5(uint32_t *table, const int8_t *weights) { open_rows(table, weights, 5); }
+TB_NOINLINE void open_rows_7(uint32_t *table, const int8_t *weights) { open_rows(table, weights, 7); }
+
+TB_NOINLINE void shift_pairs(uint32_t *pairs, uint32_t count, uint32_t shift) {
+  for (uint32_t i = 0; i < count; i++) {
+    pairs[i] = tb_pair(tb_low(pairs[i]) * (1 << shift), tb_high(pairs[i]) * (1 << shift));
+  }
+}
+
+TB_NOINLINE void open_group(tb_group_t *group, tb_channels_t *channels, const int32_t *bias) {
+  static void (*const open[3])(uint32_t *table, const int8_t *weights) = {open_rows_3, open_rows_5, open_rows_7};
+  const uint32_t kernel = group->conv->kernel_height, shift = group->conv->shift, words = kernel * TB_TAP_WORDS(kernel);
+  const uint32_t table_words = TABLE_WORDS(kernel);
   uint32_t *table = group->tables;
-  for (uint32_t i = 0; i < group->channels; i++, table += TABLE_WORDS(kernel)) {
-    const int8_t *weights = tb_next_channel(channels);
-    if (kernel == 3) {
-      open_channel(table, weights, 3, ring, shift);
-    } else if (kernel == 5) {
-      open_channel(table, weights, 5, ring, shift);
-    } else {
-      open_channel(table, weights, 7, ring, shift);
-    }
+  for (uint32_t i = 0; i < group->channels; i++, table += table_words) {
+    open[kernel / 2u - 1u](table, tb_next_channel(channels));
+    if (shift != 0) shift_pairs(table, words, shift);
+    if (group->slots == kernel) memcpy(table + words, table, (table_words - words) * sizeof *table);
     group->bias[i] = (int32_t)((uint32_t)bias[i] << shift);
   }
 }
@@ -180,7 +180,7 @@ static void clear_slot(const tb_group_t *group, uint32_t slot) {
   for (uint32_t i = group->quads * TB_GROUP; i != 0; i--, to += TB_PLANE_WORDS(group->slots)) to[0] = to[1] = 0;
 }
 
-static void forward_by_rows(const tb_group_t *group, uint8_t *mask, uint32_t index) {
+TB_NOINLINE void forward_by_rows(const tb_group_t *group, uint8_t *mask, uint32_t index) {
   const tb_conv_t *conv = group->conv;
   const uint32_t kernel = conv->kernel_height, stride = conv->stride, above = conv->pad_top;
   const uint32_t row_outputs = (uint32_t)conv->out_width * conv->out_channels;

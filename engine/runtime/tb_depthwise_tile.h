@@ -40,30 +40,24 @@ TB_INLINE void tb_add_column(const uint32_t *w, uint32_t column, uint32_t index,
 /* A row w0, w1, ... of 5 or 7 weights as pairs. `start`: the first four; `end`: the last four. */
 TB_INLINE void tb_pair_weights(uint32_t *row, uint32_t start, uint32_t end, uint32_t taps) {
   const uint32_t a = tb_sxtb16(start), b = tb_sxtb16_odd(start), c = tb_sxtb16(end), d = tb_sxtb16_odd(end);
-  row[0] = tb_pack_low(a, b);
-  row[1] = tb_pack_high(a, b);
+  tb_store_pair(row, 0, tb_pack_low(a, b), tb_pack_high(a, b));
   if (taps == 5) {
-    row[2] = tb_pack_high(b, d);
-    row[3] = tb_pkhbt(b, a);
+    tb_store_pair(row, 2, tb_pack_high(b, d), tb_pkhbt(b, a));
   } else {
-    row[2] = tb_pkhbt(d, c);
-    row[3] = tb_pack_high(c, d);
-    row[4] = tb_pkhbt(b, a);
-    row[5] = tb_pack_low(c, d);
+    tb_store_pair(row, 2, tb_pkhbt(d, c), tb_pack_high(c, d));
+    tb_store_pair(row, 4, tb_pkhbt(b, a), tb_pack_low(c, d));
   }
 }
 
 /* Three weights: the first bytes of a word, or the last. */
 TB_INLINE void tb_pair_first_three(uint32_t *row, uint32_t word) {
   const uint32_t a = tb_sxtb16(word), b = tb_sxtb16_odd(word);
-  row[0] = tb_pack_low(a, b);
-  row[1] = tb_pkhbt(b, a);
+  tb_store_pair(row, 0, tb_pack_low(a, b), tb_pkhbt(b, a));
 }
 
 TB_INLINE void tb_pair_last_three(uint32_t *row, uint32_t word) {
   const uint32_t a = tb_sxtb16(word), b = tb_sxtb16_odd(word);
-  row[0] = tb_pkhbt(b, a);
-  row[1] = tb_pack_high(a, b);
+  tb_store_pair(row, 0, tb_pkhbt(b, a), tb_pack_high(a, b));
 }
 
 /* Load the weights that stay in registers. */
