@@ -6,23 +6,17 @@
  * even and odd rows and columns are four such correlations, each with the weights that reach them: every other row and
  * column of the flipped kernel, so that no product is in vain.
  */
-#include "tb_depthwise_grad_dsp.h"
-
+#include "tb_depthwise_grad_tiles.h"
 #include "tb_depthwise_tile.h"
 
 #if TB_DSP
 
-#define SLOTS 12u        /* rows of the window */
-#define TABLE_WORDS 42u  /* of a channel's weights, at the most: 7 rows of 7 */
-
-struct group;
-/* Pixels of some rows of one phase, all channels of a group. dx: the first pixel; p: the slot that its first row sees. */
-typedef void compute_t(const struct group *group, int16_t *dx, const uint32_t *p, uint32_t rows, uint32_t columns,
-                       const uint32_t *table);
+#define SLOTS TB_GRADIENT_SLOTS
+#define TABLE_WORDS 42u /* of a channel's weights, at the most: 7 rows of 7 */
 
 /* The pixels at rows row, row + stride, ... and columns column, column + stride, .... */
 typedef struct {
-  compute_t *compute;
+  tb_run_gradient_t *run;
   uint8_t row, column;
   uint8_t slot;  /* how many rows of the window lie above those that the first pixel sees */
   uint8_t table; /* words in front of its weights */
@@ -36,7 +30,11 @@ typedef struct {
   phase_t phase[4];
 } shape_t;
 
-/* A group of channels. */
+struct group;
+typedef void take_rows_t(const struct group *group, uint32_t row, uint32_t count, uint32_t slot);
+typedef void open_t(uint32_t *table, const int8_t *weights);
+
+/* A group of channels, and what all of them share. */
 typedef struct group {
   const tb_conv_t *conv;
   const shape_t *shape;
@@ -44,126 +42,90 @@ typedef struct group {
   tb_stored_t *stored;
   uint32_t *planes, *tables;
   uint32_t quads, channels;
+  take_rows_t *take_rows;
+  open_t *open;
 } group_t;
 
-/* Pixels first to end - 1 of a row of the gradient, some of a quad. */
-static void take_pixels(const group_t *group, uint32_t *row, const int16_t *gradient, uint32_t first, uint32_t end) {
-  const uint32_t distance = group->conv->out_channels;
-  for (uint32_t x = first; x < end; x++) {
-    const uint32_t column = x + group->shape->margin;
-    uint32_t *to = row + column / TB_QUAD * TB_QUAD_WORDS(SLOTS) + column % TB_QUAD / 2u;
-    for (uint32_t c = 0; c < group->channels; c++, to += TB_PLANE_WORDS(SLOTS)) {
-      const uint32_t value = (uint16_t)gradient[x * distance + c];
-      *to = column % 2 == 0 ? tb_pkhbt(value, *to) : tb_pack_low(*to, value);
+/* Pixels first to end - 1 of a quad, the others 0. */
+TB_INLINE void take_quad(uint32_t *to, const int16_t *gradient, uint32_t distance, uint32_t first, uint32_t end) {
+  uint32_t low[TB_QUAD], high[TB_QUAD]; /* channels 0 and 1, 2 and 3 */
+  TB_UNROLL_BLOCK
+  for (uint32_t i = 0; i < TB_QUAD; i++) {
+    low[i] = high[i] = 0;
+    if (i < first || i >= end) continue;
+    low[i] = tb_load32(gradient);
+    high[i] = tb_load32(gradient + 2);
+    gradient += distance;
+  }
+  tb_store_pair(to, 0, tb_pack_low(low[0], low[1]), tb_pack_low(low[2], low[3]));
+  tb_store_pair(to, TB_PLANE_WORDS(SLOTS), tb_pack_high(low[0], low[1]), tb_pack_high(low[2], low[3]));
+  tb_store_pair(to, 2 * TB_PLANE_WORDS(SLOTS), tb_pack_low(high[0], high[1]), tb_pack_low(high[2], high[3]));
+  tb_store_pair(to, 3 * TB_PLANE_WORDS(SLOTS), tb_pack_high(high[0], high[1]), tb_pack_high(high[2], high[3]));
+}
+
+/* Transpose rows of the gradient, at least four columns, behind `margin` columns of zeros. */
+TB_INLINE void take_rows(const group_t *group, uint32_t row, uint32_t count, uint32_t slot, uint32_t margin) {
+  const uint32_t width = group->conv->out_width, after = width - (TB_QUAD - margin), left = after % TB_QUAD;
+  uint32_t distance = group->conv->out_channels;
+  const int16_t *gradient = group->gradient + (size_t)row * width * distance;
+  uint32_t *to_row = group->planes + slot * TB_SLOT_WORDS;
+  for (; count != 0; count--, to_row += TB_SLOT_WORDS) {
+    uint32_t *to = to_row;
+    take_quad(to, gradient, distance, margin, TB_QUAD);
+    gradient += (TB_QUAD - margin) * distance;
+    for (uint32_t i = after / TB_QUAD; i != 0; i--) {
+      distance = tb_in_register(distance); /* no loop of its own for distance 1 */
+      to += TB_QUAD_WORDS(SLOTS);
+      take_quad(to, gradient, distance, 0, TB_QUAD);
+      gradient += TB_QUAD * distance;
     }
-  }
-}
-
-static void take_row(const group_t *group, const int16_t *gradient, uint32_t slot) {
-  const uint32_t width = group->conv->out_width, distance = group->conv->out_channels;
-  const uint32_t first = tb_minimum(width, (TB_QUAD - group->shape->margin) % TB_QUAD);
-  const uint32_t quads = group->channels == TB_GROUP ? (width - first) / TB_QUAD : 0;
-  uint32_t *const row = group->planes + slot * TB_SLOT_WORDS;
-  uint32_t *to = row + (group->shape->margin != 0) * TB_QUAD_WORDS(SLOTS);
-  const int16_t *g = gradient + first * distance;
-  take_pixels(group, row, gradient, 0, first);
-  for (uint32_t i = quads; i != 0; i--, g += TB_QUAD * distance, to += TB_QUAD_WORDS(SLOTS)) {
-    const int16_t *g1 = g + distance, *g2 = g1 + distance, *g3 = g2 + distance;
-    const uint32_t a = tb_load32(g), b = tb_load32(g1), c = tb_load32(g2), d = tb_load32(g3);
-    tb_store_pair(to, 0, tb_pack_low(a, b), tb_pack_low(c, d));
-    tb_store_pair(to, TB_PLANE_WORDS(SLOTS), tb_pack_high(a, b), tb_pack_high(c, d));
-    const uint32_t e = tb_load32(g + 2), f = tb_load32(g1 + 2), h = tb_load32(g2 + 2), i3 = tb_load32(g3 + 2);
-    tb_store_pair(to, 2 * TB_PLANE_WORDS(SLOTS), tb_pack_low(e, f), tb_pack_low(h, i3));
-    tb_store_pair(to, 3 * TB_PLANE_WORDS(SLOTS), tb_pack_high(e, f), tb_pack_high(h, i3));
-  }
-  take_pixels(group, row, gradient, first + quads * TB_QUAD, width);
-}
-
-/* Fill the window's slots with rows first, first + 1, ... of the gradient, 0 where there are none. */
-static void take_rows(const group_t *group, int32_t first, uint32_t count) {
-  const tb_conv_t *conv = group->conv;
-  for (uint32_t slot = 0; slot < count; slot++) {
-    const int32_t row = first + (int32_t)slot;
-    if (row >= 0 && row < conv->out_height) {
-      take_row(group, group->gradient + (uint32_t)row * conv->out_width * conv->out_channels, slot);
-      continue;
+    to += TB_QUAD_WORDS(SLOTS);
+    if (left == 1) {
+      take_quad(to, gradient, distance, 0, 1);
+    } else if (left == 2) {
+      take_quad(to, gradient, distance, 0, 2);
+    } else if (left == 3) {
+      take_quad(to, gradient, distance, 0, 3);
     }
-    uint32_t *to = group->planes + slot * TB_SLOT_WORDS;
-    for (uint32_t i = group->quads * TB_GROUP; i != 0; i--, to += TB_PLANE_WORDS(SLOTS)) to[0] = to[1] = 0;
+    gradient += left * distance;
   }
 }
 
-TB_INLINE void compute(const group_t *group, int16_t *dx, const uint32_t *p_row, uint32_t rows, uint32_t columns,
-                       const uint32_t *table, uint32_t kernel_rows, uint32_t taps) {
-  const tb_conv_t *conv = group->conv;
-  const uint32_t step = (uint32_t)conv->stride * conv->in_channels, row_step = step * conv->in_width;
-  tb_stored_t *stored = group->stored;
-  uint32_t all = stored->magnitudes, shift = stored->shift, limit = tb_limit_of(shift);
-  tb_planes_written();
-  for (uint32_t channel = 0; channel < group->channels; channel++) {
-    const uint32_t *p_column = p_row + channel * TB_PLANE_WORDS(SLOTS), *w = table + channel * TABLE_WORDS;
-    int16_t *dx_column = dx + channel;
-    uint32_t held[TB_HELD_WORDS] = {0};
-    tb_hold_weights(w, held, kernel_rows, taps);
-    for (uint32_t left = columns, next; left != 0; left = next) {
-      /* Pixels that do not exist are at distance 0: overwritten by the first, which is stored last. */
-      const uint32_t steps[4] = {0, left > 1 ? step : 0, left > 2 ? 2 * step : 0, left > 3 ? 3 * step : 0};
-      const uint32_t *p = p_column;
-      int16_t *to = dx_column;
-      next = left < TB_QUAD ? 0 : left - TB_QUAD;
-      for (uint32_t i = rows; i != 0; i--, p += TB_SLOT_WORDS, to += row_step) {
-        int32_t acc[4] = {0, 0, 0, 0};
-        tb_sum_tile(w, held, p, acc, kernel_rows, taps, 1, SLOTS);
-        TB_SETTLE(acc);
-        if (next == 0) { /* their magnitudes do not count */
-          if (left < 4) acc[3] = acc[0];
-          if (left < 3) acc[2] = acc[0];
-          if (left < 2) acc[1] = acc[0];
-        }
-        const uint32_t magnitudes = tb_magnitude(acc[0]) | tb_magnitude(acc[1]) | tb_magnitude(acc[2]) | tb_magnitude(acc[3]);
-        all |= magnitudes;
-        if (magnitudes > limit) {
-          stored->magnitudes = all;
-          tb_raise_shift(stored, group->channels);
-          shift = stored->shift;
-          limit = tb_limit_of(shift);
-        }
-        TB_UNROLL_BLOCK
-        for (uint32_t o = 4; o-- > 0;) to[steps[o]] = tb_round_to_odd(acc[o], shift);
+#define TAKE(margin)                                                                                   \
+  static void take_rows_##margin(const group_t *group, uint32_t row, uint32_t count, uint32_t slot) {  \
+    take_rows(group, row, count, slot, margin);                                                        \
+  }
+TAKE(0)
+TAKE(1)
+TAKE(2)
+TAKE(3)
+
+static take_rows_t *const TAKE_ROWS[4] = {take_rows_0, take_rows_1, take_rows_2, take_rows_3};
+
+/* The same for fewer channels or columns. */
+static void take_rows_slowly(const group_t *group, uint32_t row, uint32_t count, uint32_t slot) {
+  const uint32_t width = group->conv->out_width, margin = group->shape->margin;
+  const int16_t *gradient = group->gradient + (size_t)row * width * group->conv->out_channels;
+  for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t column = margin; column < margin + width; column++, gradient += group->conv->out_channels) {
+      uint32_t *to = group->planes + (slot + i) * TB_SLOT_WORDS + column / TB_QUAD * TB_QUAD_WORDS(SLOTS) + column % TB_QUAD / 2u;
+      for (uint32_t c = 0; c < group->channels; c++, to += TB_PLANE_WORDS(SLOTS)) {
+        const uint32_t value = (uint16_t)gradient[c];
+        *to = column % 2 == 0 ? tb_pkhbt(value, *to) : tb_pack_low(*to, value);
       }
-      p_column += TB_QUAD_WORDS(SLOTS);
-      dx_column += TB_QUAD * step;
     }
   }
-  stored->magnitudes = all;
 }
-
-#define COMPUTE(rows, taps)                                                                                            \
-  TB_NOINLINE void compute_##rows##x##taps(const group_t *group, int16_t *dx, const uint32_t *p, uint32_t count,       \
-                                           uint32_t columns, const uint32_t *table) {                                  \
-    compute(group, dx, p, count, columns, table, rows##u, taps##u);                                                    \
-  }
-COMPUTE(1, 1)
-COMPUTE(1, 2)
-COMPUTE(2, 1)
-COMPUTE(2, 2)
-COMPUTE(2, 3)
-COMPUTE(3, 3)
-COMPUTE(3, 4)
-COMPUTE(4, 3)
-COMPUTE(4, 4)
-COMPUTE(5, 5)
-COMPUTE(7, 7)
 
 /* [kernel / 2 - 1][stride - 1]. At stride 2, kernel 5, odd columns take a leading weight 0: rows of pairs begin at even
  * columns. */
 static const shape_t SHAPES[3][2] = {
-    {{1, 1, 3, {{compute_3x3, 0, 0, 0, 0}}},
-     {4, 0, 2, {{compute_2x2, 1, 1, 0, 0}, {compute_2x1, 1, 0, 0, 2}, {compute_1x2, 0, 1, 0, 4}, {compute_1x1, 0, 0, 0, 5}}}},
-    {{1, 2, 5, {{compute_5x5, 0, 0, 0, 0}}},
-     {4, 1, 3, {{compute_3x3, 0, 0, 0, 0}, {compute_3x3, 0, 1, 0, 6}, {compute_2x3, 1, 0, 1, 12}, {compute_2x3, 1, 1, 1, 16}}}},
-    {{1, 3, 7, {{compute_7x7, 0, 0, 0, 0}}},
-     {4, 1, 4, {{compute_4x4, 1, 1, 0, 0}, {compute_4x3, 1, 0, 0, 12}, {compute_3x4, 0, 1, 0, 20}, {compute_3x3, 0, 0, 0, 29}}}}};
+    {{1, 1, 3, {{tb_run_gradient_3x3, 0, 0, 0, 0}}},
+     {4, 0, 2, {{tb_run_gradient_2x2, 1, 1, 0, 0}, {tb_run_gradient_2x1, 1, 0, 0, 2}, {tb_run_gradient_1x2, 0, 1, 0, 4}, {tb_run_gradient_1x1, 0, 0, 0, 5}}}},
+    {{1, 2, 5, {{tb_run_gradient_5x5, 0, 0, 0, 0}}},
+     {4, 1, 3, {{tb_run_gradient_3x3, 0, 0, 0, 0}, {tb_run_gradient_3x3, 0, 1, 0, 6}, {tb_run_gradient_2x3, 1, 0, 1, 12}, {tb_run_gradient_2x3, 1, 1, 1, 16}}}},
+    {{1, 3, 7, {{tb_run_gradient_7x7, 0, 0, 0, 0}}},
+     {4, 1, 4, {{tb_run_gradient_4x4, 1, 1, 0, 0}, {tb_run_gradient_4x3, 1, 0, 0, 12}, {tb_run_gradient_3x4, 0, 1, 0, 20}, {tb_run_gradient_3x3, 0, 0, 0, 29}}}}};
 
 /* Four weights, last first. */
 TB_INLINE uint32_t load_flipped(const int8_t *weights) { return tb_reverse_bytes(tb_load32(weights)); }
@@ -217,42 +179,72 @@ TB_INLINE void open_phases(uint32_t *table, const int8_t *weights, uint32_t kern
   }
 }
 
-static void open_group(const group_t *group, tb_channels_t *order) {
-  const uint32_t kernel = group->conv->kernel_height;
-  const int flipped = group->conv->stride == 1;
-  uint32_t *table = group->tables;
-  for (uint32_t i = 0; i < group->channels; i++, table += TABLE_WORDS) {
-    const int8_t *weights = tb_next_channel(order);
-    if (kernel == 3) {
-      flipped ? open_flipped(table, weights, 3) : open_phases(table, weights, 3);
-    } else if (kernel == 5) {
-      flipped ? open_flipped(table, weights, 5) : open_phases(table, weights, 5);
-    } else {
-      flipped ? open_flipped(table, weights, 7) : open_phases(table, weights, 7);
-    }
-  }
-}
+#define OPEN(kernel)                                                                                                   \
+  static void open_flipped_##kernel(uint32_t *table, const int8_t *weights) { open_flipped(table, weights, kernel); } \
+  static void open_phases_##kernel(uint32_t *table, const int8_t *weights) { open_phases(table, weights, kernel); }
+OPEN(3)
+OPEN(5)
+OPEN(7)
+static open_t *const OPEN_CHANNEL[3][2] = {
+    {open_flipped_3, open_phases_3}, {open_flipped_5, open_phases_5}, {open_flipped_7, open_phases_7}};
 
 /* How many pixels of a row or a column a phase has. */
 static uint32_t pixels_of(uint32_t size, uint32_t first, uint32_t stride) { return (size - first + stride - 1u) / stride; }
 
-static void grad_group(const group_t *group) {
+/* Fill the window with rows first, first + 1, ... of the gradient, 0 where there are none. */
+static void fill_window(const group_t *group, int32_t first, uint32_t count, int clear) {
+  const int32_t height = group->conv->out_height;
+  const int32_t above = tb_clamp_i32(-first, 0, (int32_t)count), below = tb_clamp_i32(height - first, above, (int32_t)count);
+  if (below > above) group->take_rows(group, (uint32_t)(first + above), (uint32_t)(below - above), (uint32_t)above);
+  for (int32_t slot = 0; clear && slot < (int32_t)count; slot++) {
+    if (slot >= above && slot < below) continue;
+    uint32_t *to = group->planes + (uint32_t)slot * TB_SLOT_WORDS;
+    for (uint32_t i = group->quads * TB_GROUP; i != 0; i--, to += TB_PLANE_WORDS(SLOTS)) to[0] = to[1] = 0;
+  }
+}
+
+/* Pixels of a phase, all channels of a group; `rows` rows of them from `dx` on. */
+TB_NOINLINE void compute_phase(const group_t *group, const phase_t *phase, int16_t *dx, uint32_t rows) {
+  const tb_conv_t *conv = group->conv;
+  const uint32_t stride = conv->stride, columns = pixels_of(conv->in_width, phase->column, stride);
+  const uint32_t *planes = group->planes + phase->slot * TB_SLOT_WORDS;
+  tb_gradient_run_t run;
+  run.stored = group->stored;
+  run.next = group->channels;
+  run.weights = group->tables + phase->table;
+  const uint32_t step = stride * conv->in_channels;
+  run.tile_step = step * conv->in_width;
+  for (uint32_t channel = 0; channel < group->channels; channel++, dx++, planes += TB_PLANE_WORDS(SLOTS)) {
+    run.planes = planes;
+    run.dx = dx;
+    for (uint32_t left = columns, pixels; left != 0; left -= pixels) {
+      pixels = tb_minimum(TB_QUAD, left);
+      for (uint32_t i = 1; i < TB_QUAD; i++) run.steps[i - 1] = i < pixels ? i * step : 0;
+      run.end = run.planes + rows * TB_SLOT_WORDS;
+      phase->run(&run);
+      run.planes += TB_QUAD_WORDS(SLOTS);
+      run.dx += TB_QUAD * step;
+    }
+    run.weights += TABLE_WORDS;
+  }
+}
+
+TB_NOINLINE void grad_group(const group_t *group, tb_channels_t *order) {
   const tb_conv_t *conv = group->conv;
   const shape_t *shape = group->shape;
-  const uint32_t stride = conv->stride, channels = conv->in_channels;
+  const uint32_t stride = conv->stride;
   const uint32_t height = pixels_of(conv->in_height, 0, stride), strip = SLOTS + 1u - shape->reach;
+  for (uint32_t i = 0; i < group->channels; i++) group->open(group->tables + i * TABLE_WORDS, tb_next_channel(order));
   for (uint32_t first = 0; first < height; first += strip) {
     const uint32_t rows = tb_minimum(strip, height - first);
-    take_rows(group, (int32_t)first - shape->margin, rows + shape->reach - 1u);
+    fill_window(group, (int32_t)first - shape->margin, rows + shape->reach - 1u, height > strip);
     for (uint32_t i = 0; i < shape->phases; i++) {
       const phase_t *phase = &shape->phase[i];
       const uint32_t end = pixels_of(conv->in_height, phase->row, stride);
-      const uint32_t columns = pixels_of(conv->in_width, phase->column, stride);
-      if (end <= first || columns == 0) continue;
+      if (end <= first) continue;
       const size_t pixel = (size_t)(first * stride + phase->row) * conv->in_width + phase->column;
-      phase->compute(group, group->stored->dx + group->stored->channels + pixel * channels,
-                     group->planes + phase->slot * TB_SLOT_WORDS, tb_minimum(rows, end - first), columns,
-                     group->tables + phase->table);
+      int16_t *dx = group->stored->dx + group->stored->channels + pixel * conv->in_channels;
+      compute_phase(group, phase, dx, tb_minimum(rows, end - first));
     }
   }
 }
@@ -277,11 +269,13 @@ void tb_depthwise_grad_fast(const tb_conv_t *conv, const int16_t *gradient, cons
   group.planes = (uint32_t *)scratch;
   group.tables = group.planes + group.quads * TB_QUAD_WORDS(SLOTS);
   memset(group.planes, 0, (size_t)group.quads * TB_QUAD_WORDS(SLOTS) * 4u);
+  group.open = OPEN_CHANNEL[kernel / 2u - 1u][stride - 1u];
   for (; stored->channels < conv->in_channels; stored->channels += group.channels) {
     group.channels = tb_minimum(TB_GROUP, conv->in_channels - stored->channels);
     group.gradient = gradient + stored->channels;
-    open_group(&group, &order);
-    grad_group(&group);
+    const int usual = group.channels == TB_GROUP && conv->out_width >= TB_QUAD;
+    group.take_rows = usual ? TAKE_ROWS[group.shape->margin] : take_rows_slowly;
+    grad_group(&group, &order);
   }
 }
 

@@ -10,15 +10,18 @@ typedef struct {
   int16_t *dx;
   uint32_t pixels, distance; /* from pixel to pixel */
   uint32_t channels;
-  uint32_t magnitudes, shift;
+  uint32_t magnitudes; /* of the largest values so far */
+  uint32_t shift;
 } tb_stored_t;
 
-/* The largest magnitude that a shift is enough for. */
-static inline uint32_t tb_limit_of(uint32_t shift) { return 0xffffffffu >> (16u - shift); }
+/* The largest magnitude that needs nothing done: 0 as long as nothing but 0 was met. */
+static inline uint32_t tb_limit_of(const tb_stored_t *stored) {
+  return stored->magnitudes == 0 ? 0 : 0xffffffffu >> (16u - stored->shift);
+}
 
-/* A larger value came: halve all that is stored. `next`: how many of the next channels are in progress; what they have not
- * stored yet is overwritten anyway. */
-void tb_raise_shift(tb_stored_t *stored, uint32_t next);
+/* A larger value came: halve all that is stored, as often as its magnitude asks for. `next`: how many of the next channels are
+ * in progress; what they have not stored yet is overwritten anyway. */
+void tb_raise_shift(tb_stored_t *stored, uint32_t magnitudes, uint32_t next);
 
 #if TB_DSP
 /* Whether the layer's shape has a fast path. */

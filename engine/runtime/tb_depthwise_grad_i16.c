@@ -7,13 +7,15 @@
 #include "tb_depthwise_grad_dsp.h"
 #include "tb_depthwise_planes.h"
 
-void tb_raise_shift(tb_stored_t *stored, uint32_t next) {
+void tb_raise_shift(tb_stored_t *stored, uint32_t magnitudes, uint32_t next) {
+  stored->magnitudes |= magnitudes;
   const uint32_t by = tb_shift_for(stored->magnitudes) - stored->shift;
   int16_t *values = stored->dx;
+  stored->shift += by;
+  if (by == 0) return;
   for (uint32_t i = stored->pixels; i != 0; i--, values += stored->distance) {
     tb_shift_stored(values, stored->channels + next, by);
   }
-  stored->shift += by;
 }
 
 /* acc[lane] = what the outputs that see pixel (y, x), padding included, give it. */
@@ -47,8 +49,7 @@ TB_INLINE void grad_block(const tb_conv_t *conv, const int8_t *weights, const in
       sum_taps(conv, weights, gradient, y + padding, x + padding, acc, lanes);
       TB_UNROLL_BLOCK
       for (uint32_t l = 0; l < lanes; l++) magnitudes |= tb_magnitude(acc[l]);
-      stored->magnitudes |= magnitudes;
-      if (magnitudes > tb_limit_of(stored->shift)) tb_raise_shift(stored, lanes);
+      if (magnitudes > tb_limit_of(stored)) tb_raise_shift(stored, magnitudes, lanes);
       TB_UNROLL_BLOCK
       for (uint32_t l = 0; l < lanes; l++) dx[l] = tb_round_to_odd(acc[l], stored->shift);
     }
