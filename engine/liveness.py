@@ -1,4 +1,4 @@
-"""From an ordered graph and its streamed regions to arena buffers: lifetimes, in-place groups, windows.
+"""From an ordered graph and its regions to arena buffers: lifetimes, in-place groups, what regions keep.
 
 The operators of a region run together: whatever one of them touches lives in all of them.
 """
@@ -9,12 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from engine import channel_groups
+from engine.channel_groups import ChannelRegion, Grouped, split_tensors
 from engine.graph import DType, Graph, Operator, Role, Tensor
 from engine.operators import kind_of
 from engine.plan_shapes import Part
 from engine.streaming import Region, Streamed, chain_input, internal_tensors, work_out
 
 Spans = dict[str, tuple[int, int]]
+Sums = dict[str, tuple[int, int]]
+"""Tensor → (until which operator it is being summed, its bytes until then)."""
+AnyRegion = Region | ChannelRegion
 
 
 @dataclass(frozen=True)
@@ -41,13 +46,20 @@ class Lifetime:
         return max(part.size for part in self.parts)
 
 
-def lifetimes(graph: Graph, regions: Sequence[Region] = ()) -> tuple[Lifetime, ...]:
+def lifetimes(graph: Graph, regions: Sequence[AnyRegion] = ()) -> tuple[Lifetime, ...]:
     """All arena buffers of a graph in execution order. Graph outputs live to the end, inputs from 0."""
-    streamed = [work_out(graph, region) for region in regions]
+    streamed = [work_out(graph, region) for region in regions if isinstance(region, Region)]
+    grouped = [
+        channel_groups.work_out(graph, region) for region in regions if isinstance(region, ChannelRegion)
+    ]
     spans = _spans(graph, regions)
-    buffers = [_shared(graph, group, spans) for group in _in_place_groups(graph, spans, streamed)]
-    for region in streamed:
-        buffers.extend(_windows(graph, region))
+    sums = {found.sums[0]: (found.region.last, found.sums[1]) for found in grouped if found.sums}
+    groups = _in_place_groups(graph, spans, streamed, grouped)
+    buffers = [_shared(graph, group, spans, sums) for group in groups]
+    for by_rows in streamed:
+        buffers.extend(_windows(graph, by_rows))
+    for by_channels in grouped:
+        buffers.extend(_group_buffers(graph, by_channels))
     covered = {index for region in regions for index in range(region.first, region.last)}
     for index, op in enumerate(graph.operators):
         size = kind_of(op).scratch_bytes(op, graph)
@@ -66,7 +78,12 @@ def window_name(tensor: str) -> str:
     return f"{tensor}.rows"
 
 
-def live_bytes(graph: Graph, regions: Sequence[Region] = ()) -> list[int]:
+def group_name(tensor: str) -> str:
+    """Of the group of channels that a region keeps of a gradient."""
+    return f"{tensor}.channels"
+
+
+def live_bytes(graph: Graph, regions: Sequence[AnyRegion] = ()) -> list[int]:
     """Arena bytes live during each operator."""
     totals = [0] * len(graph.operators)
     for buffer in lifetimes(graph, regions):
@@ -76,7 +93,7 @@ def live_bytes(graph: Graph, regions: Sequence[Region] = ()) -> list[int]:
     return totals
 
 
-def peak_live_bytes(graph: Graph, regions: Sequence[Region] = ()) -> int:
+def peak_live_bytes(graph: Graph, regions: Sequence[AnyRegion] = ()) -> int:
     """The most bytes live at once: no plan of this order and these regions can be smaller."""
     return max(live_bytes(graph, regions), default=0)
 
@@ -86,10 +103,10 @@ def whole_spans(graph: Graph) -> Spans:
     return _spans(graph, ())
 
 
-def _spans(graph: Graph, regions: Sequence[Region]) -> Spans:
+def _spans(graph: Graph, regions: Sequence[AnyRegion]) -> Spans:
     producers, readers = graph.producers(), graph.readers()
     end = len(graph.operators)
-    inside = {name for region in regions for name in internal_tensors(graph, region)}
+    inside = {name for region in regions for name in _inside(graph, region)}
     begins, ends = list(range(end)), list(range(1, end + 1))
     for region in regions:
         for index in range(region.first, region.last):
@@ -105,6 +122,11 @@ def _spans(graph: Graph, regions: Sequence[Region]) -> Spans:
     return spans
 
 
+def _inside(graph: Graph, region: AnyRegion) -> tuple[str, ...]:
+    """What never exists whole."""
+    return internal_tensors(graph, region) if isinstance(region, Region) else split_tensors(graph, region)
+
+
 @dataclass
 class _Group:
     """Tensors that share memory, in the order they are written; `starts` relative to the first."""
@@ -113,10 +135,14 @@ class _Group:
     starts: dict[str, int]
 
 
-def _in_place_groups(graph: Graph, spans: Spans, streamed: Sequence[Streamed]) -> list[_Group]:
+def _in_place_groups(
+    graph: Graph, spans: Spans, streamed: Sequence[Streamed], grouped: Sequence[Grouped]
+) -> list[_Group]:
     """Chains of tensors where an operator, or a region, writes its output over an input that dies there."""
     group_of = {name: _Group([name], {name: 0}) for name in spans}
-    regions = {region.region.first: region for region in streamed}
+    regions: dict[int, Streamed | Grouped] = {}
+    regions.update((found.region.first, found) for found in streamed)
+    regions.update((found.region.first, found) for found in grouped)
     index = 0
     while index < len(graph.operators):
         region = regions.get(index)
@@ -124,7 +150,8 @@ def _in_place_groups(graph: Graph, spans: Spans, streamed: Sequence[Streamed]) -
             _merge_operator(graph, index, spans, group_of)
             index += 1
             continue
-        _merge_region(graph, region, spans, group_of)
+        if isinstance(region, Streamed):
+            _merge_region(graph, region, spans, group_of)
         index = region.region.last
     return [group for name, group in group_of.items() if group.names[0] == name]
 
@@ -168,16 +195,22 @@ def _reads_twice(op: Operator, name: str) -> bool:
     return sum(tensor == name for _, tensor in op.inputs) > 1
 
 
-def _shared(graph: Graph, group: _Group, spans: Spans) -> Lifetime:
+def _shared(graph: Graph, group: _Group, spans: Spans, sums: Sums) -> Lifetime:
     """One buffer for a group: at any time as large as what lives of it then."""
+
+    def size_at(name: str, time: int) -> int:
+        until, summed = sums.get(name, (0, 0))
+        return summed if time < until else graph.tensor(name).bytes
+
     lowest = min(group.starts.values())
     starts = {name: start - lowest for name, start in group.starts.items()}
-    times = sorted({time for name in group.names for time in spans[name]})
+    changes = {sums[name][0] for name in group.names if name in sums}
+    times = sorted(changes.union(*(spans[name] for name in group.names)))
     parts: list[Part] = []
     for first, last in pairwise(times):
         live = [name for name in group.names if spans[name][0] <= first and last <= spans[name][1]]
         start = min(starts[name] for name in live)
-        size = max(starts[name] + graph.tensor(name).bytes for name in live) - start
+        size = max(starts[name] + size_at(name, first) for name in live) - start
         if parts and (parts[-1].start, parts[-1].size) == (start, size):
             parts[-1] = Part(start, size, parts[-1].first, last)
         else:
@@ -189,21 +222,30 @@ def _shared(graph: Graph, group: _Group, spans: Spans) -> Lifetime:
 
 
 def _windows(graph: Graph, streamed: Streamed) -> list[Lifetime]:
-    region = streamed.region
+    windows = [
+        _kept(streamed.region, [window_name(window.tensor)], window.bytes, "activation")
+        for window in streamed.windows
+    ]
+    return [*windows, *_region_scratch(graph, streamed.region, streamed.scratch_bytes)]
 
-    def buffer(name: str, names: Sequence[str], size: int, what: str) -> Lifetime:
-        part = Part(0, size, region.first, region.last)
-        return Lifetime(name, tuple((member, 0) for member in names), (part,), what)
 
-    buffers = []
-    for window in streamed.windows:
-        name = window_name(window.tensor)
-        buffers.append(buffer(name, [name], window.bytes, "activation"))
-    if streamed.scratch_bytes:
-        # One operator runs at a time: they share it.
-        names = [scratch_name(op) for op in graph.operators[region.first : region.last]]
-        buffers.append(buffer(names[0], names, streamed.scratch_bytes, "scratch"))
-    return buffers
+def _group_buffers(graph: Graph, grouped: Grouped) -> list[Lifetime]:
+    buffers = [
+        _kept(grouped.region, [group_name(name) for name in buffer.tensors], buffer.bytes, "gradient")
+        for buffer in grouped.buffers
+    ]
+    return [*buffers, *_region_scratch(graph, grouped.region, grouped.scratch_bytes)]
+
+
+def _region_scratch(graph: Graph, region: AnyRegion, size: int) -> list[Lifetime]:
+    """One operator runs at a time: they share it."""
+    names = [scratch_name(op) for op in graph.operators[region.first : region.last]]
+    return [_kept(region, names, size, "scratch")] if size else []
+
+
+def _kept(region: AnyRegion, names: Sequence[str], size: int, what: str) -> Lifetime:
+    part = Part(0, size, region.first, region.last)
+    return Lifetime(names[0], tuple((member, 0) for member in names), (part,), what)
 
 
 def _what(tensor: Tensor) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from engine.errors import PlanError
 from engine.graph import Graph, Module
-from engine.liveness import Lifetime, lifetimes, live_bytes
+from engine.liveness import AnyRegion, Lifetime, lifetimes, live_bytes
 from engine.operators import kind_of
 from engine.plan import Buffer, Plan, plan_buffers
 from engine.plan_check import require_valid_plan
@@ -47,8 +48,9 @@ class PlannedOperator:
 
 @dataclass(frozen=True)
 class PlannedRegion:
-    """Operators [first, last) run together by strips of `strip` output rows."""
+    """Operators [first, last) run together, `strip` output rows at a time, or `strip` channels."""
 
+    kind: Literal["rows", "channels"]
     first: int
     last: int
     strip: int
@@ -69,7 +71,7 @@ class MemoryPlan:
 
 
 def plan_module(
-    module: Module, order: str, regions: Sequence[Region] = ()
+    module: Module, order: str, regions: Sequence[AnyRegion] = ()
 ) -> tuple[MemoryPlan, dict[str, int], str]:
     """The plan as data, the offset of every arena tensor, and the plan as a table.
 
@@ -90,7 +92,7 @@ def plan_module(
 
 
 def _plan_data(
-    graph: Graph, groups: Sequence[Lifetime], plan: Plan, order: str, regions: Sequence[Region]
+    graph: Graph, groups: Sequence[Lifetime], plan: Plan, order: str, regions: Sequence[AnyRegion]
 ) -> MemoryPlan:
     live = live_bytes(graph, regions)
     return MemoryPlan(
@@ -106,8 +108,14 @@ def _plan_data(
             )
             for index, op in enumerate(graph.operators)
         ),
-        regions=tuple(PlannedRegion(region.first, region.last, region.strip) for region in regions),
+        regions=tuple(map(_planned_region, regions)),
     )
+
+
+def _planned_region(region: AnyRegion) -> PlannedRegion:
+    if isinstance(region, Region):
+        return PlannedRegion("rows", region.first, region.last, region.strip)
+    return PlannedRegion("channels", region.first, region.last, region.channels)
 
 
 def _planned(groups: Sequence[Lifetime], plan: Plan) -> Iterator[PlannedBuffer]:

@@ -1,10 +1,10 @@
-"""Which operators of the forward pass are streamed by rows, and in strips of how many rows.
+"""Which operators of the forward pass are streamed by rows, which of the backward pass run by groups of
+channels, and how many rows or channels at a time.
 
-The forward pass is cut into pieces: single operators, or chains run by rows. The most bytes live during a
-piece depend on that piece alone, so the cut with the lowest peak is found by dynamic programming over cut
-points: exactly, over all chains of up to `LONGEST` operators and the strips of `STRIPS` rows. Among the cuts
-that reach it the one that repeats the least work is taken. The backward pass bounds from below what is worth
-reaching.
+The step is cut into pieces: single operators, chains run by rows, chains run by groups. The most bytes live
+during a piece depend on that piece alone, so the cut with the lowest peak is found by dynamic programming
+over cut points: exactly, over all chains of up to `LONGEST` operators and the strips of `STRIPS` rows, and
+over the groups of `GROUPS` channels. Among the cuts that reach it the one that repeats the least is taken.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from engine import channel_groups
+from engine.channel_groups import ChannelRegion, Grouped, channels_of, split_tensors
 from engine.graph import Graph, Operator, Phase
-from engine.liveness import live_bytes, whole_spans
+from engine.liveness import AnyRegion, live_bytes, whole_spans
 from engine.operators import kind_of
 from engine.streaming import Region, Streamed, chain_end, chain_input, internal_tensors, work_out
 
 STRIPS = (16, 8, 4, 2, 1)
+GROUPS = (256, 192, 128, 96, 64, 48, 32, 24, 16, 8)
 LONGEST = 7
 """Operators: the stem and two inverted bottlenecks."""
 _CALL_BYTES = 200
@@ -30,15 +33,14 @@ class _Piece:
     last: int
     live: int
     cost: int
-    region: Region | None
+    region: AnyRegion | None
 
 
-def choose_regions(graph: Graph) -> tuple[Region, ...]:
+def choose_regions(graph: Graph) -> tuple[AnyRegion, ...]:
     """The regions of a graph in execution order, ascending."""
-    count = sum(op.phase is Phase.FORWARD for op in graph.operators)
-    pieces = list(_pieces(graph, count))
-    floor = max(live_bytes(graph)[count:], default=0)
-    peak = max(floor, _lowest_peak(pieces, count))
+    forward, count = sum(op.phase is Phase.FORWARD for op in graph.operators), len(graph.operators)
+    pieces = [*_pieces(graph, forward), *_backward_pieces(graph, forward)]
+    peak = _lowest_peak(pieces, count)
     return tuple(piece.region for piece in _cheapest(pieces, count, peak) if piece.region is not None)
 
 
@@ -69,8 +71,25 @@ def _cheapest(pieces: list[_Piece], count: int, peak: int) -> list[_Piece]:
     return list(reached[1])
 
 
+def _backward_pieces(graph: Graph, count: int) -> Iterator[_Piece]:
+    """All pieces of what follows the forward pass, those that start earlier first."""
+    readers = graph.readers()
+    alone = live_bytes(graph)
+    live = _Live(graph, whole_spans(graph), readers)
+    for first in range(count, len(graph.operators)):
+        yield _Piece(first, first + 1, alone[first], 0, None)
+        last = channel_groups.chain_end(graph, first, readers)
+        if last == first + 1:
+            continue
+        for channels in GROUPS:
+            if channels < channels_of(graph.operators[first]):
+                grouped = channel_groups.work_out(graph, ChannelRegion(first, last, channels))
+                cost = grouped.repeated + grouped.groups * (last - first) * _CALL_BYTES
+                yield _Piece(first, last, live.grouped(grouped), cost, grouped.region)
+
+
 def _pieces(graph: Graph, count: int) -> Iterator[_Piece]:
-    """All pieces, those that start earlier first."""
+    """All pieces of the forward pass, those that start earlier first."""
     readers = graph.readers()
     spans = whole_spans(graph)
     live = _Live(graph, spans, readers)
@@ -115,6 +134,14 @@ class _Live:
             x, y = self._bytes(source), self._bytes(result)
             total += max(x - streamed.distance, y) - x - y
         return total
+
+    def grouped(self, grouped: Grouped) -> int:
+        region = grouped.region
+        around = self._around(region.first, region.last, split_tensors(self._graph, region))
+        if grouped.sums is not None:
+            name, summed = grouped.sums
+            around += summed - self._bytes(name)
+        return around + grouped.scratch_bytes + sum(buffer.bytes for buffer in grouped.buffers)
 
     def _around(self, first: int, last: int, without: tuple[str, ...]) -> int:
         return sum(

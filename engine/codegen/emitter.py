@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from engine.codegen.c_text import C_TYPES, float_literal, identifier
 from engine.errors import CodegenError
 from engine.graph import Graph, Operator, Role
-from engine.liveness import scratch_name, window_name
+from engine.liveness import group_name, scratch_name, window_name
 
 
 def check_identifiers(graph: Graph) -> None:
@@ -53,6 +53,15 @@ class CEmitter:
     def window(self, tensor: str) -> str:
         """Where a streamed region keeps rows of a tensor."""
         return f"(int8_t *)(trainer_arena + {self._offsets[window_name(tensor)]})"
+
+    def group(self, tensor: str) -> str:
+        """Where a region keeps a group of channels of a gradient."""
+        c_type = C_TYPES[self._graph.tensor(tensor).dtype]
+        return f"({c_type} *)(trainer_arena + {self._offsets[group_name(tensor)]})"
+
+    def sums(self, tensor: str) -> str:
+        """Where a region sums an int16 gradient, which is to lie there."""
+        return f"(int32_t *)(trainer_arena + {self._offsets[tensor]})"
 
     def scratch(self, op: Operator) -> str:
         offset = self._offsets.get(scratch_name(op))

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from engine.channel_groups import ChannelRegion
 from engine.codegen.c_text import comment
+from engine.codegen.channel_groups import groups_call, groups_source
 from engine.codegen.emitter import CEmitter
 from engine.codegen.interface import SourceFacts, interface
 from engine.codegen.layout import memory_definitions
 from engine.codegen.stream import region_function, stream_source
 from engine.errors import CodegenError
 from engine.graph import Graph, Module, Operator, Phase, Tensor
+from engine.liveness import AnyRegion
 from engine.operators import kind_of
 from engine.operators.exponents import is_exponent_role
-from engine.streaming import Region
 
 _INCLUDES = """#include "trainer.h"
 
 #include <string.h>
 
 #include "constants.h"
+#include "tb_channel_groups.h"
 #include "tb_kernels.h"
 #include "tb_stream.h"
 
 #ifdef TRAINER_PROFILE
-/* Whoever links these reads a clock there: at the start of a step; where an operator begins to run (for each strip,
- * if it runs by strips of rows); and, with the number of operators, at the end of a step. */
+/* Whoever links these reads a clock there: at the start of a step; where an operator begins to run (each
+ * time if it runs by strips of rows or groups of channels); and, with the number of operators, at the end. */
 void trainer_profile_start(void);
 void trainer_profile_mark(uint32_t operator_index);
 #define TRAINER_START() trainer_profile_start()
@@ -37,26 +40,23 @@ void trainer_profile_mark(uint32_t operator_index);
 
 
 def trainer_source(
-    module: Module, emitter: CEmitter, facts: SourceFacts, regions: Sequence[Region] = ()
+    module: Module, emitter: CEmitter, facts: SourceFacts, regions: Sequence[AnyRegion] = ()
 ) -> str:
-    """The text of trainer.c for a module in execution order; `emitter` holds its plan, `regions` run by rows.
+    """The text of trainer.c for a module in execution order; `emitter` holds its plan.
 
     Raises CodegenError where a forward operator follows another phase's: the plan's lifetimes would not be
     those of the C, which runs the forward pass as a function of its own.
     """
     graph = module.graph
     forward_count = _forward_count(graph)
-    forward = _forward_statements(graph, emitter, regions, forward_count)
-    streams = [_stream(graph, emitter, region) for region in regions]
-    backward = [
-        _statement(graph, emitter, index, graph.operators[index])
-        for index in range(forward_count, len(graph.operators))
-    ]
+    forward = _statements(graph, emitter, regions, range(forward_count))
+    functions = [_region_function(graph, emitter, region) for region in regions]
+    backward = _statements(graph, emitter, regions, range(forward_count, len(graph.operators)))
     sections = [
         _head(graph, facts) + "\n" + _INCLUDES,
         memory_definitions(graph, facts.arena_bytes),
         "\n".join(emitter.definitions),
-        *streams,
+        *functions,
         _forward_function(forward),
         interface(module, emitter, facts, "\n".join(backward)),
     ]
@@ -94,27 +94,34 @@ def _macs(graph: Graph, phase: Phase) -> int:
     return sum(kind_of(op).macs(op, graph) for op in graph.operators if op.phase is phase)
 
 
-def _forward_statements(graph: Graph, emitter: CEmitter, regions: Sequence[Region], count: int) -> list[str]:
+def _statements(graph: Graph, emitter: CEmitter, regions: Sequence[AnyRegion], operators: range) -> list[str]:
     starts = {region.first: region for region in regions}
     statements = []
-    index = 0
-    while index < count:
+    index = operators.start
+    while index < operators.stop:
         region = starts.get(index)
         if region is None:
             statements.append(_statement(graph, emitter, index, graph.operators[index]))
             index += 1
         else:
-            names = f"{graph.operators[region.first].name} to {graph.operators[region.last - 1].name}"
-            statements.append(
-                f"  /* {region.first} to {region.last - 1} {comment(names)}, by strips of rows */\n"
-                f"  {region_function(region, graph)}(training);"
-            )
+            statements.append(_region_call(graph, region))
             index = region.last
     return statements
 
 
-def _stream(graph: Graph, emitter: CEmitter, region: Region) -> str:
+def _region_call(graph: Graph, region: AnyRegion) -> str:
+    names = f"{graph.operators[region.first].name} to {graph.operators[region.last - 1].name}"
+    if isinstance(region, ChannelRegion):
+        how, call = "groups of channels", groups_call(graph, region)
+    else:
+        how, call = "strips of rows", f"{region_function(region, graph)}(training);"
+    return f"  /* {region.first} to {region.last - 1} {comment(names)}, by {how} */\n  {call}"
+
+
+def _region_function(graph: Graph, emitter: CEmitter, region: AnyRegion) -> str:
     described = [describe(graph, op) for op in graph.operators[region.first : region.last]]
+    if isinstance(region, ChannelRegion):
+        return groups_source(graph, emitter, region, described)
     return stream_source(graph, emitter, region, described)
 
 

@@ -135,6 +135,7 @@ class Convolution(OperatorKind):
                 limit=reference.bias_limit(op.integer("shift")),
                 **values,
             )
+        dx: str | None = None
         if tape.wants(op.input("x")):
             dx = tape.new_gradient(op.input("x"), f"gradient_from_{layer}")
             tape.emit(
@@ -146,7 +147,6 @@ class Convolution(OperatorKind):
                 {"dx": dx},
                 **inherited(op),
             )
-            tape.contribute(op.input("x"), dx)
         trainable = op.find_input("trainable")
         if trainable is not None:
             operands, values = tape.update_operands(trainable)
@@ -169,6 +169,8 @@ class Convolution(OperatorKind):
                 {},
                 **inherited(op, **values),
             )
+        if dx is not None:
+            tape.contribute(op.input("x"), dx)
 
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
         conv = declare_convolution(op, emitter, emitter.pointer(op.input("multiplier")))

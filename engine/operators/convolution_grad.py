@@ -9,7 +9,15 @@ import numpy as np
 
 from engine.graph import Array, DType, Graph, Operator, Role
 from engine.operators import real, reference
-from engine.operators.kind import Emitter, OperatorKind, StepContext, expect, register
+from engine.operators.kind import (
+    Emitter,
+    GroupCode,
+    GroupStage,
+    OperatorKind,
+    StepContext,
+    expect,
+    register,
+)
 from engine.operators.update_operands import apply_int8_update, check_update, declare_update
 from engine.operators.weights import (
     WEIGHT_ROLES,
@@ -69,6 +77,15 @@ class GradInput(OperatorKind):
             emitter.pointer(op.output("dx")),
         ]
         return f"tb_{self.name}_f32({', '.join(arguments)});"
+
+    def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
+        conv = declare_convolution(op, emitter, None)
+        weights = declare_weights(op, graph, emitter, depthwise=self.depthwise)
+        if self.depthwise:
+            operands = f"{stage.gradient}, {stage.distance}, {weights}, {stage.result}"
+            return GroupCode(f"tb_group_depthwise_grad_f32({stage.group}, {conv}, {operands});")
+        function = "tb_group_output_grad_f32" if stage.splits else "tb_group_input_grad_f32"
+        return GroupCode(f"{function}({stage.group}, {conv}, {stage.gradient}, {weights}, {stage.result});")
 
     def macs(self, op: Operator, graph: Graph) -> int:
         return conv_macs(op, depthwise=self.depthwise)
@@ -155,6 +172,19 @@ class WeightUpdate(OperatorKind):
             "&step",
         ]
         return f"tb_{self.name}_f32({', '.join(arguments)});"
+
+    def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
+        arguments = self._group_arguments(op, graph, emitter, stage, stage.gradient)
+        return GroupCode(f"tb_group_{self.name}_f32({arguments});")
+
+    def _group_arguments(
+        self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage, gradient: str
+    ) -> str:
+        conv = declare_convolution(op, emitter, None, "trained_geometry")
+        weights = declare_weights(op, graph, emitter, depthwise=self.depthwise, suffix="trained_weights")
+        update = declare_update(op, emitter, "weight_update")
+        x = emitter.pointer(op.input("x"))
+        return f"{stage.group}, {conv}, {gradient}, {x}, {weights}, {update}, step"
 
     def macs(self, op: Operator, graph: Graph) -> int:
         g, count = geometry(op), trainable_count(op, graph, depthwise=self.depthwise)

@@ -10,7 +10,15 @@ import numpy as np
 from engine.errors import CodegenError
 from engine.graph import Array, DType, Graph, Operator, Role
 from engine.operators import reference
-from engine.operators.kind import Emitter, OperatorKind, StepContext, expect, register
+from engine.operators.kind import (
+    Emitter,
+    GroupCode,
+    GroupStage,
+    OperatorKind,
+    StepContext,
+    expect,
+    register,
+)
 from engine.operators.update_operands import accumulated, check_update, declare_update, rounding_of
 
 
@@ -56,6 +64,16 @@ class MaskedScale(OperatorKind):
             f"{function}({emitter.pointer(op.output('y'))}, {emitter.pointer(op.input('mask'))}, "
             f"{emitter.pointer(op.input('scale'))}, {height * width}u, {channels}u);"
         )
+
+    def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
+        return GroupCode(self._group_call("tb_group_masked_scale_f32", op, graph, emitter, stage))
+
+    def _group_call(
+        self, function: str, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage
+    ) -> str:
+        height, width, _ = graph.operand(op, "y").shape
+        operands = f"{emitter.pointer(op.input('mask'))}, {emitter.pointer(op.input('scale'))}"
+        return f"{function}({stage.group}, {stage.gradient}, {operands}, {height * width}u);"
 
 
 @register
@@ -116,6 +134,20 @@ class BiasUpdate(OperatorKind):
         update = declare_update(op, emitter, "bias_update")
         sizes = f"{height * width}u, {channels}u, {op.integer('limit')}"
         return f"{function}({operands}, {update}, &step, {sizes}, {emitter.scratch(op)});"
+
+    def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
+        return GroupCode(
+            self._group_call("tb_group_bias_update_f32", stage.gradient, op, graph, emitter, stage)
+        )
+
+    def _group_call(
+        self, function: str, gradient: str, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage
+    ) -> str:
+        height, width, _ = graph.operand(op, "gradient").shape
+        operands = f"{stage.group}, {gradient}, {emitter.pointer(op.input('bias'))}"
+        update = declare_update(op, emitter, "bias_update")
+        sizes = f"{height * width}u, {op.integer('limit')}"
+        return f"{function}({operands}, {update}, step, {sizes}, {emitter.scratch(op)});"
 
     def scratch_bytes(self, op: Operator, graph: Graph) -> int:
         return 4 * graph.operand(op, "bias").elements

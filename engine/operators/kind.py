@@ -108,6 +108,32 @@ class Stage:
     """Of the other operand, for an addition."""
 
 
+@dataclass(frozen=True)
+class GroupStage:
+    """A backward operator within a region that is run by groups of channels: C expressions of its operands.
+
+    group: a pointer to the group. channels: of a group, the last one may have fewer. gradient: what it reads;
+    distance: values from one of its pixels to the next. result: what it writes, of an int16 gradient that is
+    summed over groups its int32 sums. splits: whether what it writes exists one group at a time.
+    """
+
+    group: str
+    channels: int
+    gradient: str
+    distance: str
+    result: str
+    splits: bool
+
+
+@dataclass(frozen=True)
+class GroupCode:
+    """C statements of such an operator: of a group, in front of the loop over groups and behind it."""
+
+    each: str
+    before: str = ""
+    after: str = ""
+
+
 class OperatorKind(ABC):
     """One kind of operator. Instances are stateless."""
 
@@ -148,6 +174,10 @@ class OperatorKind(ABC):
     def emit_stage(self, op: Operator, graph: Graph, emitter: Emitter, stage: Stage) -> str:
         """The C statement within a region that is streamed by rows."""
         raise GraphError(f"operator {op.name}: {self.name} cannot be streamed by rows")
+
+    def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
+        """The C statements within a region that is run by groups of channels; `step` is a pointer there."""
+        raise GraphError(f"operator {op.name}: {self.name} cannot be run by groups of channels")
 
     def macs(self, op: Operator, graph: Graph) -> int:
         """Multiply-accumulates."""

@@ -7,7 +7,7 @@ tb_stream_t tb_open_stream(const tb_update_t *update, const tb_step_t *step) {
   tb_stream_t stream;
   stream.update = update;
   stream.step = step;
-  stream.key = tb_mix(step->step_key ^ (update->stream * 0x85ebca6bu));
+  stream.key = tb_mix(step->step_key ^ (update->stream * 0x85ebca6bu)) + update->first;
   return stream;
 }
 

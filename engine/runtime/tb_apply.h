@@ -8,7 +8,7 @@
 typedef struct {
   const tb_update_t *update;
   const tb_step_t *step;
-  uint32_t key; /* of the tensor's stream */
+  uint32_t key; /* of the tensor's stream, and of the first value given */
 } tb_stream_t;
 
 /* tb_mix */

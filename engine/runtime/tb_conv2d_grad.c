@@ -1,14 +1,15 @@
 /* tb_conv2d_grad.c: gradient of the input of a convolution with int8 weights. */
-#include "tb_internal.h"
+#include "tb_conv2d_grad.h"
 
 #define PIXELS 4 /* neighbouring pixels that share a load of the weights */
 
-/* block[pixel][lane] = sum over oc of g * w: `pixels` neighbouring pixels, `lanes` of a part's n stored channels. */
+/* block[pixel][lane] += sum over oc of g * w: `pixels` neighbouring pixels, `lanes` of
+ * the n stored channels of a row of weights. */
 TB_INLINE void grad_block(const float *gradient, const int8_t *w, uint32_t out_channels, uint32_t n, float *block,
                               uint32_t pixels, uint32_t lanes) {
   float acc[PIXELS * TB_LANES];
   TB_UNROLL_BLOCK
-  for (uint32_t i = 0; i < pixels * lanes; i++) acc[i] = 0.0f;
+  for (uint32_t i = 0; i < pixels * lanes; i++) acc[i] = block[i];
   for (uint32_t oc = 0; oc < out_channels; oc++, w += n) {
     float weight[TB_LANES];
     TB_UNROLL_BLOCK
@@ -39,20 +40,24 @@ TB_NOINLINE void single_grad_block(const float *gradient, const int8_t *w, uint3
   grad_block(gradient, w, out_channels, n, block, 1, 1);
 }
 
-static void pointwise_grad_input(const tb_conv_t *conv, const float *gradient, const tb_part_t *part, float *dx) {
+void tb_pointwise_grad_f32(const tb_conv_t *conv, const float *gradient, const tb_part_t *part, uint32_t row, float *dx,
+                           int add) {
   const uint32_t pixel_count = (uint32_t)conv->out_height * conv->out_width;
-  const uint32_t out_channels = conv->out_channels, in_channels = conv->in_channels, n = part->count;
-  float block[PIXELS * TB_LANES];
+  const uint32_t out_channels = conv->out_channels, in_channels = conv->in_channels;
   for (uint32_t first = 0, pixels; first < pixel_count; first += pixels) {
     pixels = pixel_count - first >= PIXELS ? PIXELS : 1;
-    for (uint32_t j = 0, lanes; j < n; j += lanes) {
-      lanes = pixels == PIXELS && n - j >= TB_LANES ? TB_LANES : 1;
+    for (uint32_t j = 0, lanes; j < part->count; j += lanes) {
+      float block[PIXELS * TB_LANES] = {0.0f};
+      lanes = pixels == PIXELS && part->count - j >= TB_LANES ? TB_LANES : 1;
+      for (uint32_t p = 0; add && p < pixels; p++) {
+        for (uint32_t l = 0; l < lanes; l++) block[p * lanes + l] = dx[p * in_channels + tb_channel(part, j + l)];
+      }
       if (lanes > 1) {
-        full_grad_block(gradient, part->data + j, out_channels, n, block);
+        full_grad_block(gradient, part->data + j, out_channels, row, block);
       } else if (pixels > 1) {
-        narrow_grad_block(gradient, part->data + j, out_channels, n, block);
+        narrow_grad_block(gradient, part->data + j, out_channels, row, block);
       } else {
-        single_grad_block(gradient, part->data + j, out_channels, n, block);
+        single_grad_block(gradient, part->data + j, out_channels, row, block);
       }
       for (uint32_t p = 0; p < pixels; p++) {
         for (uint32_t l = 0; l < lanes; l++) dx[p * in_channels + tb_channel(part, j + l)] = block[p * lanes + l];
@@ -94,7 +99,7 @@ void tb_conv2d_grad_input_f32(const tb_conv_t *conv, const float *gradient, cons
   const uint32_t part_count = tb_parts(weights, conv->in_channels, parts);
   for (uint32_t i = 0; i < part_count; i++) {
     if (tb_is_pointwise(conv)) {
-      pointwise_grad_input(conv, gradient, &parts[i], dx);
+      tb_pointwise_grad_f32(conv, gradient, &parts[i], parts[i].count, dx, 0);
       continue;
     }
     for (int32_t iy = 0; iy < conv->in_height; iy++) {

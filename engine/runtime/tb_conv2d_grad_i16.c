@@ -7,6 +7,13 @@ TB_INLINE void store_block(tb_gradient_output_t *out, const int32_t *sums, uint3
   const uint32_t channel = tb_channel(part, out->row);
   const int neighbours = tb_are_neighbours(part, out->row, lanes);
   uint32_t magnitudes = 0;
+  if (out->sums != NULL) {
+    int32_t *sum = out->sums + out->first * out->channels;
+    for (uint32_t p = 0; p < pixels; p++, sum += out->channels, sums += TB_LANES) {
+      for (uint32_t l = 0; l < lanes; l++) sum[tb_channel(part, out->row + l)] += sums[l];
+    }
+    return;
+  }
   for (uint32_t p = 0; p < pixels; p++) {
     for (uint32_t l = 0; l < lanes; l++) magnitudes |= tb_magnitude(sums[p * TB_LANES + l]);
   }

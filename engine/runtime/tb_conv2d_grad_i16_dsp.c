@@ -105,6 +105,32 @@ TB_NOINLINE void pointwise_rows(tb_gradient_output_t *out, tb_gradient_tiles_t *
   out->magnitudes = tiles->magnitudes;
 }
 
+/* The same, added to sums. */
+static void add_rows(const tb_gradient_output_t *out, const tb_gradient_tiles_t *tiles, const uint32_t *columns,
+                     uint32_t rows) {
+  const tb_part_t *part = &out->parts[out->part];
+  const uint32_t step = out->channels, channel = tb_channel(part, out->row);
+  const uint32_t second = rows == TB_TILE_ROWS ? tb_channel(part, out->row + 1) - channel : 0;
+  int32_t *sum = out->sums + out->first * step + channel;
+  uint32_t left = out->end - out->first;
+  for (; rows == TB_TILE_ROWS && left >= TB_TILE_COLUMNS; left -= TB_TILE_COLUMNS) {
+    int32_t *const sum1 = sum + step, *const sum2 = sum1 + step, *const sum3 = sum2 + step;
+    int32_t acc[8] = {*sum, *sum1, *sum2, *sum3, sum[second], sum1[second], sum2[second], sum3[second]};
+    tb_gemm_tile(tiles->rows, columns, tiles->pairs, acc);
+    *sum = acc[0], *sum1 = acc[1], *sum2 = acc[2], *sum3 = acc[3];
+    sum[second] = acc[4], sum1[second] = acc[5], sum2[second] = acc[6], sum3[second] = acc[7];
+    sum += TB_TILE_COLUMNS * step;
+    columns += TB_TILE_COLUMNS * tiles->pairs;
+  }
+  for (; left > 0; left -= tb_minimum(TB_TILE_COLUMNS, left), columns += TB_TILE_COLUMNS * tiles->pairs) {
+    int32_t acc[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+    tb_gemm_tile(tiles->rows, columns, tiles->pairs, acc);
+    for (uint32_t p = 0; p < tb_minimum(TB_TILE_COLUMNS, left); p++, sum += step) {
+      for (uint32_t r = 0; r < rows; r++) sum[r * second] += acc[r * TB_TILE_COLUMNS + p];
+    }
+  }
+}
+
 void tb_pointwise_grad_i16(const tb_conv_t *conv, const int16_t *gradient, tb_gradient_output_t *out, uint32_t *scratch) {
   const uint32_t channels = conv->out_channels, pixels = (uint32_t)conv->in_height * conv->in_width;
   const uint32_t pairs = (channels + 1) / 2;
@@ -131,7 +157,11 @@ void tb_pointwise_grad_i16(const tb_conv_t *conv, const int16_t *gradient, tb_gr
       for (out->row = 0; out->row < part->count; out->row += TB_TILE_ROWS) {
         const uint32_t count = tb_minimum(TB_TILE_ROWS, part->count - out->row);
         expand_weights(part->data + out->row, part->count, channels, count, pairs, rows);
-        pointwise_rows(out, &tiles, columns, count);
+        if (out->sums != NULL) {
+          add_rows(out, &tiles, columns, count);
+        } else {
+          pointwise_rows(out, &tiles, columns, count);
+        }
       }
     }
   }

@@ -16,7 +16,7 @@ typedef struct {
 
 TB_INLINE void grad_input_block(const block_t *block, const float *gradient, float *dx, uint32_t lanes) {
   const tb_conv_t *conv = block->conv;
-  const int32_t channels = conv->in_channels, stride = conv->stride;
+  const int32_t channels = conv->out_channels, stride = conv->stride; /* of a pixel of the gradient */
   const int32_t kernel_width = conv->kernel_width, out_width = conv->out_width;
   gradient += block->channel;
   dx += block->channel;
@@ -24,7 +24,7 @@ TB_INLINE void grad_input_block(const block_t *block, const float *gradient, flo
     const int32_t y = iy + conv->padding;
     const tb_range_t rows = tb_taps_reaching(y, conv->kernel_height, stride, conv->out_height);
     const int32_t first_row = (y - rows.first) / stride * out_width;
-    for (int32_t ix = 0; ix < conv->in_width; ix++, dx += channels) {
+    for (int32_t ix = 0; ix < conv->in_width; ix++, dx += conv->in_channels) {
       const int32_t x = ix + conv->padding;
       const tb_range_t columns = tb_taps_reaching(x, kernel_width, stride, out_width);
       int32_t row = (first_row + (x - columns.first) / stride) * channels; /* index of the first tap's gradient */

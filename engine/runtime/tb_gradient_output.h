@@ -8,6 +8,7 @@
  * end), the stored channels before (part, row). */
 typedef struct {
   int16_t *dx;
+  int32_t *sums; /* not NULL: nothing is stored but added there, [pixel][channel] */
   uint32_t channels;
   tb_part_t parts[2];
   uint32_t magnitudes, shift;
@@ -17,6 +18,7 @@ typedef struct {
 static inline tb_gradient_output_t tb_gradient_output(const tb_conv_t *conv, const tb_weights_t *weights, int16_t *dx) {
   tb_gradient_output_t out;
   out.dx = dx;
+  out.sums = NULL;
   out.channels = conv->in_channels;
   out.magnitudes = out.shift = out.first = out.end = out.part = out.row = 0;
   out.parts[1].count = 0;

@@ -50,6 +50,7 @@ typedef struct {
   tb_rounding_t rounding;
   uint8_t *low;            /* low bytes of int8 weights where rounding is extended, else NULL */
   float *accumulator;      /* one per trainable value where gradients are accumulated, else NULL */
+  uint32_t first;          /* position of the first value given in its stored tensor: 0, or that of a slice */
 } tb_update_t;
 
 uint32_t tb_mix(uint32_t x);

@@ -68,8 +68,10 @@ class PlannedOperator(Document):
 
 
 class PlannedRegion(Document):
-    """Operators [first, last) run together by strips of `strip` output rows."""
+    """Operators [first, last) run together, `strip` output rows at a time, or `strip` channels."""
 
+    kind: Literal["rows", "channels"] = "rows"
+    """Documents from before there were groups of channels do not say."""
     first: int
     last: int
     strip: int

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from engine.channel_groups import ChannelRegion
+from engine.channel_groups import chain_end as group_chain_end
 from engine.compiler import CompileOptions, build_module
 from engine.frontends import load_backbone
 from engine.frontends.backbone import Backbone, Block, ConvLayer, LayerQuantization, Residual, block_name
@@ -117,6 +119,24 @@ def small_backbone(seed: int = 0) -> Backbone:
     return _checked("small", stem, tuple(map(_with_dead_channel, blocks)))
 
 
+def wide_backbone(seed: int = 0) -> Backbone:
+    """Expansions of 16 to 40 channels, multiples of 8, which the backward pass can run by groups: kernels 3,
+    5 and 7 at strides 1 and 2, with and without a residual sum, one block without expansion.
+    """
+    draft = _Draft(np.random.default_rng(seed))
+    stem = draft.layer("stem", 8, 3, 2, RECTIFIED)
+    blocks = (
+        draft.block(0, None, 3, 1, 6),
+        draft.block(1, 24, 5, 1, 6, residual=True),
+        draft.block(2, 40, 7, 2, 7),
+        draft.block(3, 16, 3, 1, 7, residual=True),
+        draft.block(4, 40, 5, 1, 7, residual=True),
+        draft.block(5, 24, 3, 2, 8),
+        draft.block(6, 32, 3, 1, 9),
+    )
+    return _checked("wide", stem, blocks)
+
+
 def tiny_backbone() -> Backbone:
     """The least that has a residual sum, with weights that can be written down: for golden files."""
     quantization = LayerQuantization(0.05, -4)
@@ -213,6 +233,32 @@ def longest_chains(graph: Graph, strip: int) -> tuple[Region, ...]:
         last = chain_end(graph, index, readers)
         if last > index + 1:
             regions.append(Region(index, last, strip))
+        index = last
+    return tuple(regions)
+
+
+def sparse_wide(backbone: Backbone) -> Scheme:
+    """As published schemes are: biases of the later layers, weights of some expansions, whole or in part."""
+    numbers = {layer.name: number for number, layer in enumerate(backbone.layers)}
+    ratios = {
+        "block01.pointwise1": 0.5,
+        "block03.pointwise1": 1.0,
+        "block04.pointwise1": 0.4,
+        "block05.pointwise2": 0.3,
+        "block06.pointwise1": 0.25,
+    }
+    weights = tuple(sorted((numbers[name], ratio) for name, ratio in ratios.items()))
+    return Scheme("sparse", "some expansions", 17, weights)
+
+
+def all_groups(graph: Graph, channels: int) -> tuple[ChannelRegion, ...]:
+    """Everything that can be run by groups of channels, as early as it can be."""
+    readers, regions = graph.readers(), []
+    index = 0
+    while index < len(graph.operators):
+        last = group_chain_end(graph, index, readers)
+        if last > index + 1:
+            regions.append(ChannelRegion(index, last, channels))
         index = last
     return tuple(regions)
 

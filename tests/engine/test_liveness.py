@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
-from arena_interpreter import ArenaInterpreter, ClobberedError, step_context
+from arena_interpreter import (
+    ArenaInterpreter,
+    ClobberedError,
+    assert_arena_gives_the_same,
+    step_context,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_networks import (
@@ -30,43 +34,15 @@ from engine.liveness import Lifetime, lifetimes, live_bytes, peak_live_bytes
 from engine.lowering import IMAGE, LOGITS, LOSS
 from engine.memory_plan import plan_module
 from engine.operators import kind_of
-from engine.plan import Buffer, plan_buffers
 from engine.regions import choose_regions
 from engine.schedule import predecessors
 from engine.schemes import load_scheme
-from engine.streaming import Region
 from engine.verifier import verify
 from fixtures.schemes import LIBRARY
 
 
-def quick_plan(module: Module, regions: Sequence[Region] = ()) -> tuple[dict[str, int], int]:
-    """Offsets of the greedy planner alone, and the arena's size."""
-    groups = lifetimes(module.graph, regions)
-    plan = plan_buffers([Buffer(g.name, g.parts) for g in groups], evaluations=0)
-    return {name: plan.offsets[g.name] + start for g in groups for name, start in g.tensors}, plan.peak
-
-
 def names(group: Lifetime) -> tuple[str, ...]:
     return tuple(name for name, _ in group.tensors)
-
-
-def assert_arena_gives_the_same(
-    module: Module, steps: int = 2, accumulate: int = 1, regions: Sequence[Region] = ()
-) -> None:
-    offsets, arena_bytes = quick_plan(module, regions)
-    interpreter = with_classifier(Interpreter(module, images_per_update=accumulate))
-    interpreter.learning_rate = 0.01
-    arena = ArenaInterpreter(module, offsets, arena_bytes, regions)
-    size = module.graph.tensor(IMAGE).shape[0]
-    for step in range(steps):
-        picture, label = image(step, size), step % 3
-        context = step_context(0.01, 0, step, accumulate)
-        outputs = arena.train_step(interpreter, picture, label, context)
-        values = interpreter.values(picture, label)
-        for name in (LOGITS, LOSS):
-            assert np.array_equal(outputs[name], values[name])
-        for name, data in interpreter.state.items():
-            assert np.array_equal(arena.state[name], data), name
 
 
 @pytest.mark.parametrize("scheme_name", ["full", "last-layer", "bias-only", "sparse"])

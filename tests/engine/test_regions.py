@@ -5,11 +5,22 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from small_networks import full, schemes, shared_backbone, small_backbone, training_module
+from small_networks import (
+    all_groups,
+    full,
+    schemes,
+    shared_backbone,
+    small_backbone,
+    sparse_wide,
+    training_module,
+    wide_backbone,
+)
 
-from engine.graph import Graph
+from engine.autodiff import GRADIENTS
+from engine.channel_groups import ChannelRegion
+from engine.graph import Graph, Phase
 from engine.liveness import live_bytes, peak_live_bytes
-from engine.regions import STRIPS, choose_regions
+from engine.regions import GROUPS, STRIPS, choose_regions
 from engine.schemes import load_scheme
 from engine.streaming import Region, chain_end
 from fixtures.schemes import LIBRARY
@@ -17,11 +28,11 @@ from fixtures.schemes import LIBRARY
 
 def all_cuts(graph: Graph, first: int, count: int) -> list[tuple[Region, ...]]:
     """Every way to cut operators [first, count) into single ones and chains of at most three."""
-    if first == count:
+    if first >= count:
         return [()]
     cuts = list(all_cuts(graph, first + 1, count))
     end = chain_end(graph, first, graph.readers())
-    for last in range(first + 2, min(end, first + 3) + 1):
+    for last in range(first + 2, min(end, first + 3, count) + 1):
         if graph.operators[last - 1].kind == "add" and last != end:
             continue
         rest = all_cuts(graph, last, count)
@@ -59,3 +70,36 @@ def test_a_published_network_is_bound_by_its_image(network: str, scheme: str) ->
     live = live_bytes(graph, choose_regions(graph))
     assert max(live) < 128 * 128 * 3 + 12 * 1024
     assert max(live) < peak_live_bytes(graph) / 2
+
+
+def backward_peak(graph: Graph, regions: tuple[ChannelRegion, ...]) -> int:
+    first = sum(op.phase is Phase.FORWARD for op in graph.operators)
+    return max(live_bytes(graph, regions)[first:])
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_no_groups_of_one_size_have_a_lower_peak(gradient: str) -> None:
+    backbone = wide_backbone()
+    graph = training_module(backbone, sparse_wide(backbone), gradient=gradient).graph
+    chosen = peak_live_bytes(graph, choose_regions(graph))
+    by_rows = tuple(region for region in choose_regions(graph) if isinstance(region, Region))
+    for channels in GROUPS:
+        assert peak_live_bytes(graph, (*by_rows, *all_groups(graph, channels))) >= chosen
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+@pytest.mark.parametrize("network", ["mcunet-5fps", "mbv2-w0.35"])
+def test_groups_lower_the_peak_of_a_published_network(network: str, gradient: str) -> None:
+    """Each region that is chosen lowers the peak: without any one of them it is higher."""
+    backbone = shared_backbone(network)
+    graph = training_module(
+        backbone, load_scheme("sparse-99kb", backbone, LIBRARY), classes=10, gradient=gradient
+    ).graph
+    chosen = choose_regions(graph)
+    peak = peak_live_bytes(graph, chosen)
+    groups = tuple(region for region in chosen if isinstance(region, ChannelRegion))
+    assert groups
+    assert backward_peak(graph, groups) <= peak < 68 * 1024 < backward_peak(graph, ())
+    for region in groups:
+        without = tuple(other for other in chosen if other is not region)
+        assert peak_live_bytes(graph, without) > peak

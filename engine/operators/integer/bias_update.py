@@ -8,7 +8,7 @@ from engine.graph import Array, DType, Graph, Operator
 from engine.operators import integer_gradients
 from engine.operators.exponents import check_exponents
 from engine.operators.gradient_scale import BiasUpdate
-from engine.operators.kind import Emitter, register
+from engine.operators.kind import Emitter, GroupCode, GroupStage, register
 from engine.operators.scratch import bias_update_scratch
 
 
@@ -29,6 +29,10 @@ class IntegerBiasUpdate(BiasUpdate):
         exponent = emitter.scalar(op.input("gradient_exponent"))
         gradient = f"{emitter.pointer(op.input('gradient'))}, {exponent}"
         return self._call("tb_bias_update_i16", gradient, op, graph, emitter)
+
+    def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
+        gradient = f"{stage.gradient}, {emitter.scalar(op.input('gradient_exponent'))}"
+        return GroupCode(self._group_call("tb_group_bias_update_i16", gradient, op, graph, emitter, stage))
 
     def scratch_bytes(self, op: Operator, graph: Graph) -> int:
         return bias_update_scratch(graph.operand(op, "bias").elements)

@@ -8,7 +8,7 @@ from engine.graph import Array, DType, Graph, Operator
 from engine.operators import integer_gradients
 from engine.operators.convolution_grad import GradInput, WeightUpdate
 from engine.operators.exponents import check_exponents, exponent_value
-from engine.operators.kind import Emitter, StepContext, expect, register
+from engine.operators.kind import Emitter, GroupCode, GroupStage, StepContext, expect, register
 from engine.operators.scratch import (
     conv2d_grad_scratch,
     conv2d_update_scratch,
@@ -79,6 +79,26 @@ class IntegerGradInput(GradInput):
             f"tb_{self.name}({', '.join(arguments)});"
         )
 
+    def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
+        conv = declare_convolution(op, emitter, None)
+        weights = declare_weights(op, graph, emitter, depthwise=self.depthwise)
+        gradient, scratch = emitter.scalar(op.input("gradient_exponent")), emitter.scratch(op)
+        dx = emitter.scalar(op.output("dx_exponent"))
+        if self.depthwise:
+            whole = f"{conv}, {emitter.pointer(op.input('gradient'))}, {gradient}, {weights}"
+            part = f"{stage.gradient}, {gradient}, {stage.distance}, {weights}, {stage.result}, {dx}"
+            return GroupCode(
+                f"tb_group_depthwise_grad_i16({stage.group}, {conv}, {part}, {scratch});",
+                before=f"const int32_t {dx} = tb_group_depthwise_exponent_i16("
+                f"{whole}, {stage.channels}u, {stage.result}, {scratch});",
+            )
+        count = graph.operand(op, "dx").elements
+        operands = f"{conv}, {stage.gradient}, {weights}, {stage.result}, {scratch}"
+        return GroupCode(
+            f"tb_group_input_grad_i16({stage.group}, {operands});",
+            after=f"const int32_t {dx} = tb_group_share_i16({stage.result}, {count}u, {gradient});",
+        )
+
     def scratch_bytes(self, op: Operator, graph: Graph) -> int:
         if self.depthwise:
             return depthwise_grad_scratch(geometry(op))
@@ -126,6 +146,11 @@ class IntegerWeightUpdate(WeightUpdate):
             emitter.scratch(op),
         ]
         return f"tb_{self.name}({', '.join(arguments)});"
+
+    def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
+        gradient = f"{stage.gradient}, {emitter.scalar(op.input('gradient_exponent'))}"
+        arguments = self._group_arguments(op, graph, emitter, stage, gradient)
+        return GroupCode(f"tb_group_{self.name}({arguments}, {emitter.scratch(op)});")
 
     def scratch_bytes(self, op: Operator, graph: Graph) -> int:
         if self.depthwise:

@@ -16,7 +16,15 @@ from engine.operators.exponents import (
     multiplier_exponent,
 )
 from engine.operators.gradient_scale import MaskedScale
-from engine.operators.kind import Emitter, OperatorKind, StepContext, expect, register
+from engine.operators.kind import (
+    Emitter,
+    GroupCode,
+    GroupStage,
+    OperatorKind,
+    StepContext,
+    expect,
+    register,
+)
 
 _LARGEST_MAP = 2**24
 """Pixels; above, multipliers that keep sums within 32 bits would have too few bits."""
@@ -61,12 +69,19 @@ class IntegerMaskedScale(MaskedScale):
         return {"y": np.where(values["mask"], scaled, 0.0), "y_exponent": exponent_value(0)}
 
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
-        exponent = exponent_statement(
+        exponent = self._exponent(op, graph, emitter)
+        return f"{self._call('tb_masked_scale_i16', op, graph, emitter)}\n  {exponent}"
+
+    def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
+        call = self._group_call("tb_group_masked_scale_i16", op, graph, emitter, stage)
+        return GroupCode(call, before=self._exponent(op, graph, emitter))
+
+    def _exponent(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        return exponent_statement(
             emitter.scalar(op.output("y_exponent")),
             emitter.scalar(op.input("gradient_exponent")),
             multiplier_exponent(op, graph.operand(op, "scale")),
         )
-        return f"{self._call('tb_masked_scale_i16', op, graph, emitter)}\n  {exponent}"
 
 
 @register

@@ -122,6 +122,7 @@ class CUpdate(ctypes.Structure):
         ("rounding", ctypes.c_int),
         ("low", ctypes.c_void_p),
         ("accumulator", ctypes.c_void_p),
+        ("first", ctypes.c_uint32),
     )
 
 

@@ -160,8 +160,8 @@ static void convolution(int depthwise) {
   float *g = gradients(outputs), *dx = allocate(4 * inputs);
   void *scratch = allocate(tb_conv2d_block(&conv, 1).scratch);
   tb_rounding_t rounding = (tb_rounding_t)draw(3);
-  tb_update_t update = {scale, 9, rounding, rounding == TB_EXTENDED ? (uint8_t *)bytes(count) : NULL, zeros(count)};
-  tb_update_t bias_update = {scale, 10, rounding, NULL, zeros(oc)};
+  tb_update_t update = {scale, 9, rounding, rounding == TB_EXTENDED ? (uint8_t *)bytes(count) : NULL, zeros(count), 0};
+  tb_update_t bias_update = {scale, 10, rounding, NULL, zeros(oc), 0};
   tb_step_t step = random_step();
   if (depthwise) {
     tb_depthwise_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL, allocate(depthwise_scratch(&conv)));

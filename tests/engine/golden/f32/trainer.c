@@ -34,12 +34,13 @@
 #include <string.h>
 
 #include "constants.h"
+#include "tb_channel_groups.h"
 #include "tb_kernels.h"
 #include "tb_stream.h"
 
 #ifdef TRAINER_PROFILE
-/* Whoever links these reads a clock there: at the start of a step; where an operator begins to run (for each strip,
- * if it runs by strips of rows); and, with the number of operators, at the end of a step. */
+/* Whoever links these reads a clock there: at the start of a step; where an operator begins to run (each
+ * time if it runs by strips of rows or groups of channels); and, with the number of operators, at the end. */
 void trainer_profile_start(void);
 void trainer_profile_mark(uint32_t operator_index);
 #define TRAINER_START() trainer_profile_start()
