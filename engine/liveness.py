@@ -159,7 +159,7 @@ def _in_place_groups(
 def _merge_operator(graph: Graph, index: int, spans: Spans, group_of: dict[str, _Group]) -> None:
     op = graph.operators[index]
     taken: set[str] = set()
-    for input_role, output_role in kind_of(op).in_place:
+    for input_role, output_role in kind_of(op).in_place_pairs(op, graph):
         source, result = op.find_input(input_role), op.find_output(output_role)
         if source is None or result is None or source in taken or result in taken:
             continue

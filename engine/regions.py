@@ -118,7 +118,7 @@ class _Live:
     def single(self, index: int, op: Operator) -> int:
         around = self._around(index, index + 1, ())
         scratch = kind_of(op).scratch_bytes(op, self._graph)
-        for source, result in kind_of(op).in_place:
+        for source, result in kind_of(op).in_place_pairs(op, self._graph):
             pair = op.find_input(source), op.find_output(result)
             if pair[0] is not None and pair[1] is not None and self._dies(pair[0], index + 1):
                 return around + scratch - min(self._bytes(pair[0]), self._bytes(pair[1]))

@@ -147,6 +147,10 @@ class OperatorKind(ABC):
     in_place: ClassVar[tuple[tuple[str, str], ...]] = ()
     """(input role, output role) that may share one buffer when the input dies here."""
 
+    def in_place_pairs(self, op: Operator, graph: Graph) -> tuple[tuple[str, str], ...]:
+        """`in_place` as far as it holds for this operator's shapes."""
+        return self.in_place
+
     @abstractmethod
     def check(self, op: Operator, graph: Graph) -> None:
         """The shape and dtype rule; raises GraphError."""

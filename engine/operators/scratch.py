@@ -82,7 +82,19 @@ def depthwise_grad_scratch(g: ConvGeometry) -> int:
     tiles = -(-g.in_width // (4 * g.stride))
     taps = kernel if g.stride == 1 else kernel // 2 + 1
     quads = tiles - 1 + ((taps + 4) // 2 + 1) // 2
+    if depthwise_grad_reads_ahead(g):
+        plain += 2 * LARGEST_LANES * g.in_height * g.in_width
     return max(plain, 32 * quads * GRADIENT_SLOTS + 4 * GRADIENT_TABLE_BYTES)
+
+
+def depthwise_grad_reads_ahead(g: ConvGeometry) -> bool:
+    """Whether tb_depthwise_conv2d_grad_input_i16 may write over its gradient.
+
+    Where the window of rows holds the whole image, a group of channels is read before any of it is written.
+    """
+    kernel = g.kernel_height
+    square = g.kernel_width == kernel and kernel in WINDOW_SLOTS and g.padding == kernel // 2
+    return square and g.stride == 1 and g.in_height <= GRADIENT_SLOTS + 1 - kernel
 
 
 def depthwise_update_scratch(g: ConvGeometry) -> int:
@@ -90,12 +102,12 @@ def depthwise_update_scratch(g: ConvGeometry) -> int:
     return 0
 
 
-GRADIENT_BLOCK_BYTES = 8192
+GRADIENT_BLOCK_BYTES = 7168
 GRADIENT_BLOCK_TILES = 16
 """What tb_conv2d_grad_input_i16 expands of the gradient at once, and how many times four pixels, ..."""
 GRADIENT_MORE_BYTES = 18432
-GRADIENT_LEAST_TILES = 4
-"""... but up to this many bytes where a block would have fewer pixels than that."""
+GRADIENT_LEAST_TILES = 3
+"""... but up to this many bytes where a block would have fewer (or one more would make the image whole)."""
 UPDATE_BLOCK_BYTES = 8192
 """What tb_conv2d_update_i16 expands of the input at once, unless four channels alone need more."""
 UPDATE_BLOCK_TILES = 32
@@ -119,10 +131,12 @@ def conv2d_grad_scratch(g: ConvGeometry, *, split: bool) -> int:
     if not _is_pointwise(g):
         return 0
     pairs = -(-g.out_channels // 2)
+    image = -(-(g.in_height * g.in_width) // 4)
+    least = image if image == GRADIENT_LEAST_TILES + 1 else GRADIENT_LEAST_TILES
     limit = min(GRADIENT_BLOCK_TILES, GRADIENT_BLOCK_BYTES // (16 * pairs))
-    if limit < GRADIENT_LEAST_TILES:
-        limit = max(1, min(GRADIENT_LEAST_TILES, GRADIENT_MORE_BYTES // (16 * pairs)))
-    tiles = _tiles_per_block(-(-(g.in_height * g.in_width) // 4), limit)
+    if limit < least:
+        limit = max(1, min(least, GRADIENT_MORE_BYTES // (16 * pairs)))
+    tiles = _tiles_per_block(image, limit)
     return max(16 * tiles + 8, 32) * pairs
 
 

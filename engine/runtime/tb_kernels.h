@@ -99,6 +99,7 @@ int32_t tb_accumulate_i16(const int16_t *a, int32_t exponent_a, const int16_t *b
                           uint32_t count); /* y may be a or b */
 int32_t tb_conv2d_grad_input_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent,
                                  const tb_weights_t *weights, int16_t *dx, void *scratch);
+/* dx may be gradient where engine/operators/scratch.py says that the kernel reads ahead. */
 int32_t tb_depthwise_conv2d_grad_input_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent,
                                            const tb_weights_t *weights, int16_t *dx, void *scratch);
 void tb_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,

@@ -199,7 +199,7 @@ class ArenaInterpreter:
         scratch = self._scratch(op)
         if scratch is not None:
             writes["scratch"] = scratch
-        allowed = {(op.find_input(a), op.find_output(b)) for a, b in kind_of(op).in_place}
+        allowed = {(op.find_input(a), op.find_output(b)) for a, b in kind_of(op).in_place_pairs(op, graph)}
         for out, (start, end) in writes.items():
             if not 0 <= start <= end <= len(self.arena):
                 raise ClobberedError(f"{op.name} writes {out} outside the arena")

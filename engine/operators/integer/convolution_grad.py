@@ -12,6 +12,7 @@ from engine.operators.kind import Emitter, GroupCode, GroupStage, StepContext, e
 from engine.operators.scratch import (
     conv2d_grad_scratch,
     conv2d_update_scratch,
+    depthwise_grad_reads_ahead,
     depthwise_grad_scratch,
     depthwise_update_scratch,
 )
@@ -115,6 +116,11 @@ class IntegerConv2dGradInput(IntegerGradInput):
 class IntegerDepthwiseConv2dGradInput(IntegerGradInput):
     name = "depthwise_conv2d_grad_input_i16"
     depthwise = True
+    in_place = (("gradient", "dx"),)
+
+    def in_place_pairs(self, op: Operator, graph: Graph) -> tuple[tuple[str, str], ...]:
+        """Only where the kernel reads a group of channels whole before it writes the first of them."""
+        return self.in_place if depthwise_grad_reads_ahead(geometry(op)) else ()
 
 
 class IntegerWeightUpdate(WeightUpdate):

@@ -11,13 +11,22 @@ from engine.operators.scratch import depthwise_grad_scratch, depthwise_update_sc
 
 
 def depthwise_grad_input(
-    kernels: Kernels, gradient: np.ndarray, exponent: int, weights: Weights, g: ConvGeometry
+    kernels: Kernels,
+    gradient: np.ndarray,
+    exponent: int,
+    weights: Weights,
+    g: ConvGeometry,
+    in_place: bool = False,
 ) -> tuple[np.ndarray, int]:
     b = Buffers()
-    dx, result = b.fresh((g.in_height, g.in_width, g.in_channels), np.int16)
+    if in_place:
+        dx, result = source, _ = b.write(gradient)
+    else:
+        dx, result = b.fresh((g.in_height, g.in_width, g.in_channels), np.int16)
+        source = b.read(gradient)
     w = kernels._weights(b, weights, g)
     scratch = kernels._scratch(b, depthwise_grad_scratch(g))
-    operands = [b.read(gradient), ctypes.c_int32(exponent), ctypes.byref(w), dx, scratch]
+    operands = [source, ctypes.c_int32(exponent), ctypes.byref(w), dx, scratch]
     conv = kernels._conv(b, g, None)
     raised = kernels._call("tb_depthwise_conv2d_grad_input_i16", ctypes.byref(conv), *operands)
     b.check()

@@ -14,6 +14,7 @@ from test_update_i16 import ROUNDINGS, expected_gradient, steps, update_for
 
 from engine.operators import integer_gradients, reference
 from engine.operators.reference import ConvGeometry, Rounding
+from engine.operators.scratch import depthwise_grad_reads_ahead
 from engine.operators.shared_exponent import ZERO_EXPONENT
 
 SHARES = st.sampled_from([None, 0.0, 0.4, 1.0])
@@ -33,6 +34,11 @@ def check_grad_input(
     expected, wanted = integer_gradients.depthwise_conv2d_grad_input(gradient, exponent, weights, g)
     same_bits(actual, expected)
     assert raised == wanted
+    if depthwise_grad_reads_ahead(g):
+        stored = split_weights(weights, trainable)
+        actual, raised = depthwise_grad_input(kernels, gradient, exponent, stored, g, in_place=True)
+        same_bits(actual, expected)
+        assert raised == wanted
 
 
 @settings(max_examples=250, deadline=None)
