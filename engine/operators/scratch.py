@@ -105,7 +105,7 @@ def depthwise_update_scratch(g: ConvGeometry) -> int:
 GRADIENT_BLOCK_BYTES = 7168
 GRADIENT_BLOCK_TILES = 16
 """What tb_conv2d_grad_input_i16 expands of the gradient at once, and how many times four pixels, ..."""
-GRADIENT_MORE_BYTES = 18432
+GRADIENT_MORE_BYTES = 12288
 GRADIENT_LEAST_TILES = 3
 """... but up to this many bytes where a block would have fewer (or one more would make the image whole)."""
 UPDATE_BLOCK_BYTES = 8192

@@ -11,7 +11,7 @@
 /* engine/operators/scratch.py plans with the same figures. */
 #define BLOCK_BYTES 7168u /* of paired gradients, ... */
 #define BLOCK_TILES 16u
-#define MORE_BYTES 18432u /* ... but this many where a block would have fewer than ... */
+#define MORE_BYTES 12288u /* ... but this many where a block would have fewer than ... */
 #define LEAST_TILES 3u    /* ... these (or one more that makes the image whole): each block widens all weights once */
 
 /* Pairs of output channels of up to four pixels: [pair][4 pixels]; what is missing is 0. */
