@@ -1,26 +1,31 @@
 """Arena planner: gives each buffer a byte offset, so that parts live at the same time never overlap.
 
 Pure functions over shapes (bytes × operators); nothing here knows what a graph is. The problem is dynamic
-storage allocation, which is NP-hard: the planner takes the best of several greedy orders and improves them by
-seeded local searches. Every plan says how far it may be from the best one. `engine/plan_check.py` checks the
-outcome without sharing code.
+storage allocation, which is NP-hard: the planner takes the best of several greedy orders, improves them by
+seeded local searches (`engine/plan_search.py`), and asks CP-SAT for what is left (`engine/plan_solver.py`).
+Every plan says whether it is the best one and what proves it. `engine/plan_check.py` checks the outcome
+without sharing code.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
 from engine.errors import PlanError
-from engine.plan_search import Problem, best_improvement, greedy_placements
+from engine.plan_search import Placement, Problem, best_improvement, greedy_placements
 from engine.plan_shapes import DEFAULT_ALIGNMENT, Buffer, Part, lower_bound
 
 __all__ = ["Buffer", "Part", "Plan", "lower_bound", "plan_buffers"]
 
-DEFAULT_EVALUATIONS = 3000
+DEFAULT_EVALUATIONS = 60
 """Placements that the local searches may try in all. Counted, not timed: all machines make the same plan."""
+
+DEFAULT_SOLVER_BUDGET = 0.6
+"""The solver's deterministic time over all its runs: a plan it cannot find takes it about half a minute."""
 
 
 @dataclass(frozen=True)
@@ -64,28 +69,44 @@ def plan_buffers(
     buffers: Sequence[Buffer],
     alignment: int = DEFAULT_ALIGNMENT,
     evaluations: int = DEFAULT_EVALUATIONS,
+    solver_budget: float = DEFAULT_SOLVER_BUDGET,
 ) -> Plan:
     """Place `buffers` in one arena; the same set in any order gives the same plan.
 
     `alignment` (bytes, a power of two) holds for every offset and the peak. `evaluations` bounds the local
-    searches, which run only while the greedy orders leave a gap. Raises PlanError where two buffers share a
-    name, a part's start is no multiple of `alignment`, or an argument is out of range.
+    searches, which run only while the greedy orders leave a gap; `solver_budget` (deterministic time) the
+    solver, which runs only while the searches leave one. Raises PlanError where two buffers share a name, a
+    part's start is no multiple of `alignment`, or an argument is out of range.
     """
-    _refuse_bad_arguments(buffers, alignment, evaluations)
+    _refuse_bad_arguments(buffers, alignment, evaluations, solver_budget)
     problem = Problem.of(buffers, alignment)
-    greedy = greedy_placements(problem)
-    best = greedy[0]
-    if best.peak > problem.lower_bound:
-        best = best_improvement(problem, greedy, evaluations)
+    best, proven = _place(problem, evaluations, solver_budget)
     placements = tuple((b.name, offset) for b, offset in zip(problem.buffers, best.offsets, strict=True))
-    return Plan(placements, best.peak, problem.lower_bound, problem.lower_bound, best.order_name, alignment)
+    return Plan(placements, best.peak, proven, problem.lower_bound, best.order_name, alignment)
 
 
-def _refuse_bad_arguments(buffers: Sequence[Buffer], alignment: int, evaluations: int) -> None:
+def _place(problem: Problem, evaluations: int, solver_budget: float) -> tuple[Placement, int]:
+    """A placement and the bound proved for it, by the cheapest means that close the gap."""
+    greedy = greedy_placements(problem)
+    if greedy[0].peak == problem.lower_bound:
+        return greedy[0], problem.lower_bound
+    best = best_improvement(problem, greedy, evaluations)
+    if best.peak == problem.lower_bound or not solver_budget:
+        return best, problem.lower_bound
+    from engine.plan_solver import solve  # here, for it loads OR-Tools, which few plans need
+
+    return solve(problem, best, solver_budget)
+
+
+def _refuse_bad_arguments(
+    buffers: Sequence[Buffer], alignment: int, evaluations: int, solver_budget: float
+) -> None:
     if alignment < 1 or alignment & (alignment - 1):
         raise PlanError(f"the arena's alignment is {alignment} bytes; it has to be a power of two")
     if evaluations < 0:
         raise PlanError(f"the planner's budget is {evaluations} evaluations; it has to be 0 or more")
+    if not 0 <= solver_budget < math.inf:
+        raise PlanError(f"the solver's budget is {solver_budget}; it has to be 0 or more, and finite")
     seen: set[str] = set()
     for buffer in buffers:
         if buffer.name in seen:

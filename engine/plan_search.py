@@ -1,6 +1,7 @@
 """First-fit placement of shapes: greedy orders, and a counted local search over orders.
 
-Some order gives an optimal placement: that of the offsets of an optimal one. Searching orders loses nothing.
+Of boxes, some order gives an optimal placement: that of the offsets of an optimal one. Of shapes that reach
+under each other none need to; `engine/plan_solver.py` finds what orders miss.
 """
 
 from __future__ import annotations
