@@ -2,6 +2,7 @@
 #include "tb_channel_groups.h"
 
 #include "tb_conv2d_grad.h"
+#include "tb_depthwise_grad_i16.h"
 #include "tb_gradient_output.h"
 #include "tb_shared_exponent.h"
 
@@ -66,15 +67,14 @@ void tb_group_depthwise_grad_f32(const tb_channel_group_t *group, const tb_conv_
 
 int32_t tb_group_depthwise_exponent_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent,
                                         const tb_weights_t *weights, uint32_t count, int16_t *dx, void *scratch) {
-  int32_t largest = TB_ZERO_EXPONENT;
+  uint32_t magnitudes = 0;
   for (uint32_t first = 0; first < conv->in_channels; first += count) {
     const tb_channel_group_t group = tb_channel_group(first, count, conv->in_channels);
     tb_weights_t slice;
     const tb_conv_t channels = depthwise_of(&group, conv, group.total, weights, &slice);
-    const int32_t found = tb_depthwise_conv2d_grad_input_i16(&channels, gradient + first, exponent, &slice, dx, scratch);
-    if (found > largest) largest = found;
+    magnitudes = tb_depthwise_grad_i16(&channels, gradient + first, magnitudes, &slice, dx, scratch);
   }
-  return largest;
+  return tb_exponent(exponent, magnitudes, tb_shift_for(magnitudes));
 }
 
 void tb_group_depthwise_grad_i16(const tb_channel_group_t *group, const tb_conv_t *conv, const int16_t *gradient,
@@ -82,9 +82,8 @@ void tb_group_depthwise_grad_i16(const tb_channel_group_t *group, const tb_conv_
                                  int32_t dx_exponent, void *scratch) {
   tb_weights_t slice;
   const tb_conv_t channels = depthwise_of(group, conv, distance, weights, &slice);
-  const int32_t found = tb_depthwise_conv2d_grad_input_i16(&channels, gradient, exponent, &slice, dx, scratch);
-  if (found == TB_ZERO_EXPONENT || found == dx_exponent) return;
-  tb_shift_stored(dx, (uint32_t)conv->in_height * conv->in_width * group->count, (uint32_t)(dx_exponent - found));
+  const uint32_t magnitudes = dx_exponent == TB_ZERO_EXPONENT ? 0 : 0xffffu << (uint32_t)(dx_exponent - exponent);
+  (void)tb_depthwise_grad_i16(&channels, gradient, magnitudes, &slice, dx, scratch);
 }
 
 void tb_group_masked_scale_f32(const tb_channel_group_t *group, float *gradient, const uint8_t *mask, const float *scale,

@@ -40,6 +40,28 @@ TB_NOINLINE void single_grad_block(const float *gradient, const int8_t *w, uint3
   grad_block(gradient, w, out_channels, n, block, 1, 1);
 }
 
+/* Where `lanes` stored channels from j on lie within a pixel. */
+TB_INLINE uint32_t place_of(const tb_part_t *part, uint32_t j, uint32_t lane, int neighbours) {
+  return neighbours ? tb_channel(part, j) + lane : tb_channel(part, j + lane);
+}
+
+/* block[pixel][lane] = dx where the gradient adds to it, else 0. */
+TB_INLINE void open_block(float *block, const float *dx, uint32_t step, const tb_part_t *part, uint32_t j,
+                          uint32_t pixels, uint32_t lanes, int neighbours, int add) {
+  for (uint32_t l = 0; l < lanes; l++) {
+    const float *from = dx + place_of(part, j, l, neighbours);
+    for (uint32_t p = 0; p < pixels; p++) block[p * lanes + l] = add ? from[p * step] : 0.0f;
+  }
+}
+
+TB_INLINE void close_block(const float *block, float *dx, uint32_t step, const tb_part_t *part, uint32_t j,
+                           uint32_t pixels, uint32_t lanes, int neighbours) {
+  for (uint32_t l = 0; l < lanes; l++) {
+    float *to = dx + place_of(part, j, l, neighbours);
+    for (uint32_t p = 0; p < pixels; p++) to[p * step] = block[p * lanes + l];
+  }
+}
+
 void tb_pointwise_grad_f32(const tb_conv_t *conv, const float *gradient, const tb_part_t *part, uint32_t row, float *dx,
                            int add) {
   const uint32_t pixel_count = (uint32_t)conv->out_height * conv->out_width;
@@ -47,21 +69,24 @@ void tb_pointwise_grad_f32(const tb_conv_t *conv, const float *gradient, const t
   for (uint32_t first = 0, pixels; first < pixel_count; first += pixels) {
     pixels = pixel_count - first >= PIXELS ? PIXELS : 1;
     for (uint32_t j = 0, lanes; j < part->count; j += lanes) {
-      float block[PIXELS * TB_LANES] = {0.0f};
+      const int8_t *w = part->data + j;
+      float block[PIXELS * TB_LANES];
       lanes = pixels == PIXELS && part->count - j >= TB_LANES ? TB_LANES : 1;
-      for (uint32_t p = 0; add && p < pixels; p++) {
-        for (uint32_t l = 0; l < lanes; l++) block[p * lanes + l] = dx[p * in_channels + tb_channel(part, j + l)];
+      if (lanes > 1 && tb_are_neighbours(part, j, lanes)) {
+        open_block(block, dx, in_channels, part, j, PIXELS, TB_LANES, 1, add);
+        full_grad_block(gradient, w, out_channels, row, block);
+        close_block(block, dx, in_channels, part, j, PIXELS, TB_LANES, 1);
+        continue;
       }
+      open_block(block, dx, in_channels, part, j, pixels, lanes, 0, add);
       if (lanes > 1) {
-        full_grad_block(gradient, part->data + j, out_channels, row, block);
+        full_grad_block(gradient, w, out_channels, row, block);
       } else if (pixels > 1) {
-        narrow_grad_block(gradient, part->data + j, out_channels, row, block);
+        narrow_grad_block(gradient, w, out_channels, row, block);
       } else {
-        single_grad_block(gradient, part->data + j, out_channels, row, block);
+        single_grad_block(gradient, w, out_channels, row, block);
       }
-      for (uint32_t p = 0; p < pixels; p++) {
-        for (uint32_t l = 0; l < lanes; l++) dx[p * in_channels + tb_channel(part, j + l)] = block[p * lanes + l];
-      }
+      close_block(block, dx, in_channels, part, j, pixels, lanes, 0);
     }
     gradient += pixels * out_channels;
     dx += pixels * in_channels;

@@ -6,6 +6,7 @@
 #include "tb_blocks.h"
 #include "tb_gradient_output.h"
 #include "tb_gradient_tiles.h"
+#include "tb_sum_tiles.h"
 
 #if TB_DSP
 /* engine/operators/scratch.py plans with the same figures. */
@@ -109,24 +110,20 @@ TB_NOINLINE void pointwise_rows(tb_gradient_output_t *out, tb_gradient_tiles_t *
 static void add_rows(const tb_gradient_output_t *out, const tb_gradient_tiles_t *tiles, const uint32_t *columns,
                      uint32_t rows) {
   const tb_part_t *part = &out->parts[out->part];
-  const uint32_t step = out->channels, channel = tb_channel(part, out->row);
+  const uint32_t step = out->channels, channel = tb_channel(part, out->row), count = out->end - out->first;
   const uint32_t second = rows == TB_TILE_ROWS ? tb_channel(part, out->row + 1) - channel : 0;
+  const uint32_t whole = rows == TB_TILE_ROWS ? count / TB_TILE_COLUMNS : 0; /* tiles */
   int32_t *sum = out->sums + out->first * step + channel;
-  uint32_t left = out->end - out->first;
-  for (; rows == TB_TILE_ROWS && left >= TB_TILE_COLUMNS; left -= TB_TILE_COLUMNS) {
-    int32_t *const sum1 = sum + step, *const sum2 = sum1 + step, *const sum3 = sum2 + step;
-    int32_t acc[8] = {*sum, *sum1, *sum2, *sum3, sum[second], sum1[second], sum2[second], sum3[second]};
+  const uint32_t *end = columns + whole * TB_TILE_COLUMNS * tiles->pairs;
+  const tb_sum_tiles_t sums = {tiles->rows, 4 * step, 4 * second, sum, tiles->rows_end, end, columns, tiles->pairs};
+  if (whole > 0) tb_sum_tiles(&sums);
+  columns = end;
+  sum += whole * TB_TILE_COLUMNS * step;
+  for (uint32_t p = whole * TB_TILE_COLUMNS; p < count; p += TB_TILE_COLUMNS, columns += TB_TILE_COLUMNS * tiles->pairs) {
+    int32_t acc[TB_TILE_ROWS * TB_TILE_COLUMNS] = {0};
     tb_gemm_tile(tiles->rows, columns, tiles->pairs, acc);
-    *sum = acc[0], *sum1 = acc[1], *sum2 = acc[2], *sum3 = acc[3];
-    sum[second] = acc[4], sum1[second] = acc[5], sum2[second] = acc[6], sum3[second] = acc[7];
-    sum += TB_TILE_COLUMNS * step;
-    columns += TB_TILE_COLUMNS * tiles->pairs;
-  }
-  for (; left > 0; left -= tb_minimum(TB_TILE_COLUMNS, left), columns += TB_TILE_COLUMNS * tiles->pairs) {
-    int32_t acc[8] = {0, 0, 0, 0, 0, 0, 0, 0};
-    tb_gemm_tile(tiles->rows, columns, tiles->pairs, acc);
-    for (uint32_t p = 0; p < tb_minimum(TB_TILE_COLUMNS, left); p++, sum += step) {
-      for (uint32_t r = 0; r < rows; r++) sum[r * second] += acc[r * TB_TILE_COLUMNS + p];
+    for (uint32_t i = 0; i < tb_minimum(TB_TILE_COLUMNS, count - p); i++, sum += step) {
+      for (uint32_t r = 0; r < rows; r++) sum[r * second] += acc[r * TB_TILE_COLUMNS + i];
     }
   }
 }

@@ -4,6 +4,8 @@
  * A block of TB_LANES neighbouring channels is computed side by side, its weights copied to [tap][lane]; what is left, one
  * channel at a time. Where the processor has DSP instructions: tb_depthwise_grad_dsp.c.
  */
+#include "tb_depthwise_grad_i16.h"
+
 #include "tb_depthwise_grad_dsp.h"
 #include "tb_depthwise_planes.h"
 
