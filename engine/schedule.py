@@ -1,45 +1,97 @@
-"""Operator order: a topological order of the graph with a low peak of live arena bytes.
+"""Operator order: a topological order of the graph with the lowest peak of live arena bytes.
 
 Besides data flow, an operator that changes a state tensor must come after all others that read it. The
 forward pass is a chain; the freedom is in the backward pass, where an update may run as soon as its gradient
-exists (and free it), or later.
+exists (and free it), or later. What is counted are whole tensors: regions (`engine/regions.py`) are chosen
+afterwards and lower the peak further.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.errors import PlanError
 from engine.graph import Graph, Operator
 from engine.liveness import peak_live_bytes
 from engine.operators import kind_of
+from engine.schedule_search import Flow, Task, Value, best_order
+
+DEFAULT_BUDGET = 20000
+"""Sets of executed operators that the search may expand; the training graphs at hand take up to 300."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The graph in its chosen order, and which heuristic gave it."""
+    """The graph in its chosen order, what gave it, and the most bytes live at once in it.
+
+    `bound`: bytes; no order of these operators has a lower peak. Whole tensors are counted, none streamed.
+    """
 
     graph: Graph
     order: str
     peak_live_bytes: int
+    bound: int
+
+    @property
+    def proven(self) -> bool:
+        """Whether no order has a lower peak."""
+        return self.peak_live_bytes == self.bound
 
 
-def schedule(graph: Graph) -> Schedule:
-    """The better of two orders by their peak of live bytes: as emitted, and greedy."""
-    candidates = {
-        "as emitted": list(range(len(graph.operators))),
-        "greedy by live bytes": _greedy(graph),
-    }
-    best: Schedule | None = None
-    for name, order in candidates.items():
-        check_order(graph, order)
-        ordered = graph.reordered(order)
-        peak = peak_live_bytes(ordered)
-        if best is None or peak < best.peak_live_bytes:
-            best = Schedule(ordered, name, peak)
-    assert best is not None
-    return best
+def schedule(graph: Graph, budget: int = DEFAULT_BUDGET) -> Schedule:
+    """The order with the lowest peak of live bytes; as emitted where none is lower.
+
+    The backward pass gets its own lowest peak also where that of the forward pass is higher. `budget`: sets
+    of executed operators that the search may expand; once it is spent, the best order found is taken and
+    `proven` may be false. Raises PlanError where the order as emitted is not sound.
+    """
+    emitted = list(range(len(graph.operators)))
+    check_order(graph, emitted)
+    found = best_order(flow_of(graph), budget)
+    check_order(graph, found.order)
+    ordered = graph.reordered(found.order)
+    peak = peak_live_bytes(ordered)
+    if peak != found.peak:
+        raise PlanError(
+            f"schedule of {graph.name}: the search counts {found.peak} bytes live at once, "
+            f"the lifetimes {peak}; this is a fault of the compiler"
+        )
+    name = "as emitted" if list(found.order) == emitted else "exact search"
+    return Schedule(ordered, name, peak, found.bound)
+
+
+def flow_of(graph: Graph) -> Flow:
+    """The graph's operators and arena tensors by number, as the search wants them."""
+    producers, readers = graph.producers(), graph.readers()
+    names = [tensor.name for tensor in graph.tensors if tensor.in_arena]
+    numbers = {name: number for number, name in enumerate(names)}
+    values = tuple(
+        Value(graph.tensor(name).bytes, producers.get(name), _mask(readers[name]), name in graph.outputs)
+        for name in names
+    )
+    tasks = tuple(
+        Task(_mask(before), kind_of(op).scratch_bytes(op, graph), _overwrites(graph, op, numbers))
+        for op, before in zip(graph.operators, predecessors(graph), strict=True)
+    )
+    return Flow(tasks, values)
+
+
+def _overwrites(graph: Graph, op: Operator, numbers: Mapping[str, int]) -> tuple[tuple[int, int], ...]:
+    """What the operator may write in place of what: by the same rules as `engine.liveness`."""
+    pairs = []
+    for source_role, result_role in kind_of(op).in_place_pairs(op, graph):
+        source, result = op.find_input(source_role), op.find_output(result_role)
+        if source is None or result is None or source not in numbers or result not in numbers:
+            continue
+        reads = sum(name == source for _, name in op.inputs)
+        if reads == 1 and graph.tensor(result).bytes <= graph.tensor(source).bytes:
+            pairs.append((numbers[source], numbers[result]))
+    return tuple(pairs)
+
+
+def _mask(indices: Iterable[int]) -> int:
+    return sum(1 << index for index in indices)
 
 
 def predecessors(graph: Graph) -> list[set[int]]:
@@ -72,38 +124,3 @@ def check_order(graph: Graph, order: Sequence[int]) -> None:
 def _mutated(op: Operator) -> list[str]:
     names = (op.find_input(role) for role in kind_of(op).mutates)
     return [name for name in names if name is not None]
-
-
-def _greedy(graph: Graph) -> list[int]:
-    """List scheduling: of the ready operators, the one that leaves the fewest bytes live; ties as emitted."""
-    before = predecessors(graph)
-    after: list[list[int]] = [[] for _ in before]
-    for index, needed in enumerate(before):
-        for earlier in needed:
-            after[earlier].append(index)
-    waiting = [len(needed) for needed in before]
-    unread = {name: len(indices) for name, indices in graph.readers().items()}
-    ready = [index for index, count in enumerate(waiting) if count == 0]
-    order: list[int] = []
-    while ready:
-        chosen = min(ready, key=lambda index: (_growth(graph, graph.operators[index], unread), index))
-        ready.remove(chosen)
-        order.append(chosen)
-        for name in {name for _, name in graph.operators[chosen].inputs}:
-            unread[name] -= 1
-        for index in sorted(after[chosen]):
-            waiting[index] -= 1
-            if waiting[index] == 0:
-                ready.append(index)
-    return order
-
-
-def _growth(graph: Graph, op: Operator, unread: dict[str, int]) -> int:
-    """Arena bytes that stay live after the operator, less those it frees."""
-    written = sum(graph.tensor(name).bytes for _, name in op.outputs if graph.tensor(name).in_arena)
-    freed = sum(
-        graph.tensor(name).bytes
-        for name in {name for _, name in op.inputs}
-        if graph.tensor(name).in_arena and unread[name] == 1 and name not in graph.outputs
-    )
-    return written - freed

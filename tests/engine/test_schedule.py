@@ -12,6 +12,7 @@ from small_networks import (
     full,
     image,
     schemes,
+    shared_backbone,
     small_backbone,
     tiny_backbone,
     training_module,
@@ -25,7 +26,9 @@ from engine.graph import Module, Phase
 from engine.interpreter import Interpreter
 from engine.liveness import peak_live_bytes
 from engine.schedule import check_order, predecessors, schedule
+from engine.schemes import load_scheme
 from engine.verifier import verify
+from fixtures.schemes import LIBRARY
 
 
 def index_of(module: Module, name: str) -> int:
@@ -70,6 +73,28 @@ def test_an_order_that_is_no_permutation_is_refused(module: Module, order: list[
         check_order(module.graph, order)
 
 
+@pytest.mark.parametrize("network", ["mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3"])
+@pytest.mark.parametrize("gradient", ["f32", "i16"])
+def test_the_order_of_a_real_network_is_proved_the_best(network: str, gradient: str) -> None:
+    backbone = shared_backbone(network)
+    for spec in ("sparse-49kb", "full"):
+        options = CompileOptions(classes=10, gradient=gradient)
+        module, _ = build_module(backbone, load_scheme(spec, backbone, LIBRARY), options)
+        again = schedule(module.graph)
+        assert again.proven
+        assert again.order == "as emitted"  # build_module has taken the best one already
+
+
+def test_a_spent_budget_is_told(backbone: Backbone) -> None:
+    module = training_module(backbone, full(backbone))
+    best = schedule(module.graph).peak_live_bytes
+    shuffles = (module.graph.reordered(_random_order(module, seed)) for seed in range(100))
+    shuffled = next(graph for graph in shuffles if peak_live_bytes(graph) > best)
+    found = schedule(shuffled, budget=0)
+    assert not found.proven
+    assert found.bound <= best < found.peak_live_bytes == peak_live_bytes(shuffled)
+
+
 @pytest.mark.parametrize("scheme_name", ["full", "last-layer", "bias-only", "sparse"])
 def test_the_schedule_is_no_worse_than_the_order_emitted(backbone: Backbone, scheme_name: str) -> None:
     module = training_module(backbone, schemes(backbone)[scheme_name])
@@ -80,7 +105,7 @@ def test_the_schedule_is_no_worse_than_the_order_emitted(backbone: Backbone, sch
 def test_the_schedule_does_not_change_the_results(backbone: Backbone) -> None:
     """Also not those of stochastic rounding, whose draws are numbered by tensor and not by time."""
     module, order = build_module(backbone, full(backbone), CompileOptions(classes=4, rounding="stochastic"))
-    assert order in ("as emitted", "greedy by live bytes")
+    assert order in ("as emitted", "exact search")
     results = []
     for seed in (1, 2):
         found = verify(module.with_graph(module.graph.reordered(_random_order(module, seed))))
@@ -133,6 +158,8 @@ def test_any_sound_order_is_accepted_and_scheduled_again(seed: int, which: int) 
     verify(module.with_graph(graph))
     found = schedule(graph)
     assert found.peak_live_bytes <= peak_live_bytes(graph)
+    assert found.proven
+    assert found.peak_live_bytes == schedule(module.graph).peak_live_bytes
     assert {op.name for op in found.graph.operators} == {op.name for op in graph.operators}
     verify(module.with_graph(found.graph))
 
@@ -165,7 +192,7 @@ def test_an_update_waits_for_every_reader_of_what_it_changes(module: Module) -> 
             assert len(readers) == (1 if op.layer == "stem" else 2)
 
 
-def test_the_greedy_order_is_the_best_where_all_can_be_tried() -> None:
+def test_the_order_is_the_best_where_all_can_be_tried() -> None:
     """In the backward tail of the tiny network, over all orders of its last operators."""
     backbone = tiny_backbone()
     graph = training_module(backbone, full(backbone)).graph
