@@ -8,7 +8,7 @@ afterwards and lower the peak further.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.errors import PlanError
@@ -39,26 +39,30 @@ class Schedule:
         return self.peak_live_bytes == self.bound
 
 
-def schedule(graph: Graph, budget: int = DEFAULT_BUDGET) -> Schedule:
-    """The order with the lowest peak of live bytes; as emitted where none is lower.
+def schedule(
+    graph: Graph, measure: Callable[[Graph], int] = peak_live_bytes, budget: int = DEFAULT_BUDGET
+) -> Schedule:
+    """The order with the lowest peak of live bytes; as emitted where that has no higher `measure`.
 
-    The backward pass gets its own lowest peak also where that of the forward pass is higher. `budget`: sets
-    of executed operators that the search may expand; once it is spent, the best order found is taken and
-    `proven` may be false. Raises PlanError where the order as emitted is not sound.
+    The search lowers the peak of the backward pass also where that of the forward pass is higher. `measure`:
+    bytes to decide by, such as the peak with regions. `budget`: sets of executed operators that the search
+    may expand; once it is spent, the best order found is taken and `proven` may be false. Raises PlanError
+    where the order as emitted is not sound.
     """
     emitted = list(range(len(graph.operators)))
     check_order(graph, emitted)
     found = best_order(flow_of(graph), budget)
     check_order(graph, found.order)
-    ordered = graph.reordered(found.order)
-    peak = peak_live_bytes(ordered)
+    searched = graph.reordered(found.order)
+    peak = peak_live_bytes(searched)
     if peak != found.peak:
         raise PlanError(
             f"schedule of {graph.name}: the search counts {found.peak} bytes live at once, "
             f"the lifetimes {peak}; this is a fault of the compiler"
         )
-    name = "as emitted" if list(found.order) == emitted else "exact search"
-    return Schedule(ordered, name, peak, found.bound)
+    if list(found.order) == emitted or measure(graph) <= measure(searched):
+        return Schedule(graph, "as emitted", peak_live_bytes(graph), found.bound)
+    return Schedule(searched, "exact search", peak, found.bound)
 
 
 def flow_of(graph: Graph) -> Flow:

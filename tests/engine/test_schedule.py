@@ -85,6 +85,18 @@ def test_the_order_of_a_real_network_is_proved_the_best(network: str, gradient: 
         assert again.order == "as emitted"  # build_module has taken the best one already
 
 
+def test_the_order_as_emitted_stays_where_the_measure_is_no_lower(backbone: Backbone) -> None:
+    module = training_module(backbone, full(backbone))
+    best = schedule(module.graph).peak_live_bytes
+    shuffles = (module.graph.reordered(_random_order(module, seed)) for seed in range(100))
+    shuffled = next(graph for graph in shuffles if peak_live_bytes(graph) > best)
+    kept = schedule(shuffled, measure=lambda graph: 1)
+    assert (kept.graph, kept.order, kept.proven) == (shuffled, "as emitted", False)
+    assert kept.bound == best < kept.peak_live_bytes
+    taken = schedule(shuffled, measure=lambda graph: int(graph is shuffled))
+    assert (taken.order, taken.peak_live_bytes, taken.proven) == ("exact search", best, True)
+
+
 def test_a_spent_budget_is_told(backbone: Backbone) -> None:
     module = training_module(backbone, full(backbone))
     best = schedule(module.graph).peak_live_bytes
