@@ -25,7 +25,8 @@ DEFAULT_EVALUATIONS = 60
 """Placements that the local searches may try in all. Counted, not timed: all machines make the same plan."""
 
 DEFAULT_SOLVER_BUDGET = 0.6
-"""The solver's deterministic time over all its runs: a plan it cannot find takes it about half a minute."""
+"""The solver's deterministic time over all its runs: where it does not find a plan, it takes from ten
+seconds to a minute."""
 
 
 @dataclass(frozen=True)
