@@ -17,6 +17,7 @@ from engine.codegen.source import trainer_source
 from engine.errors import CodegenError
 from engine.frontends.backbone import Backbone
 from engine.graph import Graph, Module, Role
+from engine.liveness import peak_live_bytes
 from engine.lowering import LOSS, lower
 from engine.memory_plan import MemoryPlan, plan_module
 from engine.operators.update_operands import ROUNDINGS
@@ -30,7 +31,8 @@ from engine.verifier import verify
 DEFAULT_ROUNDING = "stochastic"
 """Best accuracy per byte at batch 1: as good as a low byte per weight, and free (docs/accuracy.md)."""
 
-DEFAULT_GRADIENT = "f32"
+DEFAULT_GRADIENT = "i16"
+"""Half the instructions of f32 at an accuracy that cannot be told apart from its (docs/accuracy.md)."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def build_module(backbone: Backbone, scheme: Scheme, options: CompileOptions) ->
         )
     )
     module = verify(prune(module))
-    chosen = schedule(module.graph)
+    chosen = schedule(module.graph, lambda graph: peak_live_bytes(graph, choose_regions(graph)))
     return verify(module.with_graph(chosen.graph)), chosen.order
 
 

@@ -102,12 +102,12 @@ def depthwise_update_scratch(g: ConvGeometry) -> int:
     return 0
 
 
-GRADIENT_BLOCK_BYTES = 7168
+GRADIENT_BLOCK_BYTES = 8192
 GRADIENT_BLOCK_TILES = 16
 """What tb_conv2d_grad_input_i16 expands of the gradient at once, and how many times four pixels, ..."""
 GRADIENT_MORE_BYTES = 12288
-GRADIENT_LEAST_TILES = 3
-"""... but up to this many bytes where a block would have fewer (or one more would make the image whole)."""
+GRADIENT_LEAST_TILES = 4
+"""... but up to this many bytes where a block would have fewer pixels than that."""
 UPDATE_BLOCK_BYTES = 8192
 """What tb_conv2d_update_i16 expands of the input at once, unless four channels alone need more."""
 UPDATE_BLOCK_TILES = 32
@@ -131,12 +131,10 @@ def conv2d_grad_scratch(g: ConvGeometry, *, split: bool) -> int:
     if not _is_pointwise(g):
         return 0
     pairs = -(-g.out_channels // 2)
-    image = -(-(g.in_height * g.in_width) // 4)
-    least = image if image == GRADIENT_LEAST_TILES + 1 else GRADIENT_LEAST_TILES
     limit = min(GRADIENT_BLOCK_TILES, GRADIENT_BLOCK_BYTES // (16 * pairs))
-    if limit < least:
-        limit = max(1, min(least, GRADIENT_MORE_BYTES // (16 * pairs)))
-    tiles = _tiles_per_block(image, limit)
+    if limit < GRADIENT_LEAST_TILES:
+        limit = max(1, min(GRADIENT_LEAST_TILES, GRADIENT_MORE_BYTES // (16 * pairs)))
+    tiles = _tiles_per_block(-(-(g.in_height * g.in_width) // 4), limit)
     return max(16 * tiles + 8, 32) * pairs
 
 

@@ -3,23 +3,44 @@
 #include "tb_dsp.h"
 #include "tb_shared_exponent.h"
 
-enum { CHANNELS = 8 }; /* neighbours whose sums are kept in registers */
+enum { CHANNELS = 4 }; /* neighbours whose sums are kept in registers */
 
-/* Sums over pixels of CHANNELS neighbours: two a load. */
+#if TB_DSP
+/* Sums over pixels of CHANNELS neighbours. A scaled gradient has 15 bits with its sign, so two add up within 16. */
 TB_NOINLINE void sum_block(const int16_t *gradient, uint32_t pixels, uint32_t channels, int32_t *sums) {
-  int32_t acc[CHANNELS] = {0, 0, 0, 0, 0, 0, 0, 0};
+  int32_t a = 0, b = 0, c = 0, d = 0;
+  const int16_t *next = gradient + channels;
+  channels *= 2;
   TB_UNROLL
+  for (uint32_t left = pixels / 2; left != 0; left--, gradient += channels, next += channels) {
+    const uint32_t low = tb_sadd16(tb_load32(gradient), tb_load32(next));
+    const uint32_t high = tb_sadd16(tb_load32(gradient + 2), tb_load32(next + 2));
+    a = tb_sxtah(a, low);
+    b += (int32_t)low >> 16;
+    c = tb_sxtah(c, high);
+    d += (int32_t)high >> 16;
+  }
+  if (pixels % 2 != 0) {
+    a += gradient[0];
+    b += gradient[1];
+    c += gradient[2];
+    d += gradient[3];
+  }
+  sums[0] = a;
+  sums[1] = b;
+  sums[2] = c;
+  sums[3] = d;
+}
+#else
+TB_NOINLINE void sum_block(const int16_t *gradient, uint32_t pixels, uint32_t channels, int32_t *sums) {
+  int32_t acc[CHANNELS] = {0, 0, 0, 0};
   for (uint32_t p = pixels; p != 0; p--, gradient += channels) {
     TB_UNROLL_BLOCK
-    for (uint32_t c = 0; c < CHANNELS; c += 2) {
-      const uint32_t pair = tb_load32(gradient + c);
-      acc[c] += tb_low(pair);
-      acc[c + 1] += (int32_t)pair >> 16;
-    }
+    for (uint32_t c = 0; c < CHANNELS; c++) acc[c] += gradient[c];
   }
-  TB_UNROLL_BLOCK
   for (uint32_t c = 0; c < CHANNELS; c++) sums[c] = acc[c];
 }
+#endif
 
 void tb_bias_update_i16(const int16_t *gradient, int32_t exponent, int32_t *bias, const tb_update_t *update,
                         const tb_step_t *step, uint32_t pixels, uint32_t channels, int32_t limit, void *scratch) {

@@ -10,10 +10,10 @@
 
 #if TB_DSP
 /* engine/operators/scratch.py plans with the same figures. */
-#define BLOCK_BYTES 7168u /* of paired gradients, ... */
+#define BLOCK_BYTES 8192u /* of paired gradients, ... */
 #define BLOCK_TILES 16u
 #define MORE_BYTES 12288u /* ... but this many where a block would have fewer than ... */
-#define LEAST_TILES 3u    /* ... these (or one more that makes the image whole): each block widens all weights once */
+#define LEAST_TILES 4u    /* ... these: each block widens all weights once */
 
 /* Pairs of output channels of up to four pixels: [pair][4 pixels]; what is missing is 0. */
 static void expand_pixels(const int16_t *gradient, uint32_t channels, uint32_t count, uint32_t pairs, uint32_t *columns) {
@@ -131,9 +131,8 @@ static void add_rows(const tb_gradient_output_t *out, const tb_gradient_tiles_t 
 void tb_pointwise_grad_i16(const tb_conv_t *conv, const int16_t *gradient, tb_gradient_output_t *out, uint32_t *scratch) {
   const uint32_t channels = conv->out_channels, pixels = (uint32_t)conv->in_height * conv->in_width;
   const uint32_t pairs = (channels + 1) / 2;
-  const uint32_t image = (pixels + 3) / 4, least = image == LEAST_TILES + 1 ? image : LEAST_TILES;
-  const uint32_t most = tb_fitting_tiles(16 * pairs, BLOCK_BYTES, BLOCK_TILES, MORE_BYTES, least);
-  const uint32_t block = TB_TILE_COLUMNS * tb_tiles_per_block(image, most);
+  const uint32_t most = tb_fitting_tiles(16 * pairs, BLOCK_BYTES, BLOCK_TILES, MORE_BYTES, LEAST_TILES);
+  const uint32_t block = TB_TILE_COLUMNS * tb_tiles_per_block((pixels + 3) / 4, most);
   uint32_t *rows = scratch, *columns = scratch + TB_TILE_ROWS * pairs;
   tb_gradient_tiles_t tiles;
   tiles.step = 2 * out->channels;

@@ -76,6 +76,12 @@ static inline uint32_t tb_pack_high(uint32_t a, uint32_t b) { /* (a.high, b.high
   return result;
 }
 TB_DSP_2(tb_shadd16, "shadd16", uint32_t) /* half the sum of the halves, rounded down */
+TB_DSP_2(tb_sadd16, "sadd16", uint32_t)   /* the sums of the halves, which fit a half */
+static inline int32_t tb_sxtah(int32_t add, uint32_t pair) { /* add + low */
+  int32_t result;
+  __asm__("sxtah %0, %1, %2" : "=r"(result) : "r"(add), "r"(pair));
+  return result;
+}
 /* Bytes 0 and 2 of a word, sign-extended, each plus the half of `add`. */
 static inline uint32_t tb_sxtab16(uint32_t add, uint32_t bytes) {
   uint32_t result;
@@ -152,6 +158,10 @@ static inline int32_t tb_smlatt(uint32_t a, uint32_t b, int32_t acc) { return tb
 static inline uint32_t tb_pkhbt(uint32_t a, uint32_t b) { return (a & 0xffffu) | (b & 0xffff0000u); }
 static inline uint32_t tb_pack_low(uint32_t a, uint32_t b) { return (a & 0xffffu) | b << 16; }
 static inline uint32_t tb_pack_high(uint32_t a, uint32_t b) { return a >> 16 | (b & 0xffff0000u); }
+static inline uint32_t tb_sadd16(uint32_t a, uint32_t b) {
+  return tb_pair(tb_low(a) + tb_low(b), tb_high(a) + tb_high(b));
+}
+static inline int32_t tb_sxtah(int32_t add, uint32_t pair) { return tb_wrap((int64_t)add + tb_low(pair)); }
 static inline uint32_t tb_shadd16(uint32_t a, uint32_t b) {
   return tb_pair((tb_low(a) + tb_low(b)) >> 1, (tb_high(a) + tb_high(b)) >> 1);
 }

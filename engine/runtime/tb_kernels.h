@@ -107,6 +107,7 @@ void tb_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradient, int32_
 void tb_depthwise_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
                                     const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step,
                                     void *scratch);
+/* gradient: scaled, so within [-2^14, 2^14). */
 void tb_bias_update_i16(const int16_t *gradient, int32_t exponent, int32_t *bias, const tb_update_t *update,
                         const tb_step_t *step, uint32_t pixels, uint32_t channels, int32_t limit, void *scratch);
 
