@@ -30,6 +30,7 @@ from fixtures.schemes import LIBRARY
 
 EMBEDDED = Path(__file__).parents[2] / "fixtures" / "backbones" / "mcunet-5fps-cifar10.npz"
 SEED = 2**32 - 5
+STEPS = 50
 LEARNING_RATE = 0.3
 """So that a few steps move every trained tensor of the small networks, also under rounding to nearest."""
 
@@ -140,7 +141,7 @@ def test_every_compiler(
     scheme = schemes(backbone)[scheme_name]
     options = {"rounding": "stochastic", "gradient": gradient}
     compiled, c = built(backbone, scheme, kernel_objects, tmp_path, command, **options)
-    assert unmoved(compiled, c, [image(seed) for seed in range(4)]) == []
+    assert unmoved(compiled, c, [image(seed) for seed in range(STEPS)]) == []
 
 
 @pytest.mark.parametrize("gradient", GRADIENTS)

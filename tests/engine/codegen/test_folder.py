@@ -84,9 +84,9 @@ def test_it_stays_inside_its_memory_and_defined_behaviour(compiled: CompiledTrai
         interpreter.reset(7)
         interpreter.learning_rate = learning_rate
         stdin, expected = np.float32(learning_rate).tobytes(), b""
-        for step in range(4):
-            values = interpreter.values(image(step), step)
-            stdin += bytes([step]) + image(step).tobytes()
+        for step in range(50):
+            values = interpreter.values(image(step), step % CLASSES)
+            stdin += bytes([step % CLASSES]) + image(step).tobytes()
             expected += np.float32(values[LOSS]).tobytes() + values[LOGITS].tobytes()
         assert run([str(program)], stdin=stdin) == expected + interpreter.state_bytes()
 
