@@ -4,7 +4,7 @@ channels, and how many rows or channels at a time.
 The step is cut into pieces: single operators, chains run by rows, chains run by groups. The most bytes live
 during a piece depend on that piece alone, so the cut with the lowest peak is found by dynamic programming
 over cut points: exactly, over all chains of up to `LONGEST` operators and the strips of `STRIPS` rows, and
-over the groups of `GROUPS` channels. Among the cuts that come within a fiftieth of it the one that repeats
+over the groups of `GROUPS` channels. Among the cuts that come within a twentieth of it the one that repeats
 the least is taken: the last bytes cost the most instructions.
 """
 
@@ -22,7 +22,7 @@ from engine.streaming import Region, Streamed, chain_end, chain_input, internal_
 
 STRIPS = (16, 8, 4, 2, 1)
 GROUPS = (256, 192, 128, 96, 64, 48, 32, 24, 16, 8)
-SLACK = 50
+SLACK = 20
 """A peak is as good as the lowest if it is higher by no more than this part of it."""
 LONGEST = 7
 """Operators: the stem and two inverted bottlenecks."""

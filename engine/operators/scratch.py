@@ -11,6 +11,8 @@ from engine.operators.geometry import ConvGeometry
 FORWARD_BLOCK_PIXELS = 120
 FORWARD_BLOCK_BYTES = 4096
 """What tb_conv2d_i8 expands of the input at once, ..."""
+FORWARD_FIELDS_BYTES = 2048
+"""... of receptive fields less (they bind the peak: the stem, beside the image), ..."""
 FORWARD_LEAST_PIXELS = 16
 FORWARD_LEAST_BYTES = 18560
 """... but up to this many where a block would have fewer pixels than that."""
@@ -23,7 +25,8 @@ def conv2d_scratch(g: ConvGeometry, *, split: bool) -> int:
     """
     terms = 4 * -(-g.kernel_height * g.kernel_width * g.in_channels // 4) + (4 if split else 0)
     pixels = g.out_height * g.out_width
-    most = min(FORWARD_BLOCK_PIXELS, FORWARD_BLOCK_BYTES // (2 * terms))
+    fitting = FORWARD_BLOCK_BYTES if _is_pointwise(g) else FORWARD_FIELDS_BYTES
+    most = min(FORWARD_BLOCK_PIXELS, fitting // (2 * terms))
     if most < FORWARD_LEAST_PIXELS:
         most = min(FORWARD_LEAST_PIXELS, FORWARD_LEAST_BYTES // (2 * terms))
     most = max(4, most // 4 * 4)

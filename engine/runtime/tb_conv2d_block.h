@@ -8,6 +8,7 @@
 
 #define TB_BLOCK_PIXELS 120u
 #define TB_BLOCK_BYTES 4096u    /* of widened activations, ... */
+#define TB_BLOCK_FIELDS 2048u   /* of widened receptive fields (they bind the peak: the stem, beside the image), ... */
 #define TB_BLOCK_MOST 18560u    /* ... but this many where a block would have fewer than ... */
 #define TB_BLOCK_LEAST 16u      /* ... these pixels: each block widens all weights once */
 
@@ -21,7 +22,8 @@ static inline tb_conv2d_block_t tb_conv2d_block(const tb_conv_t *conv, int split
   const uint32_t pixels = (uint32_t)conv->out_height * conv->out_width;
   tb_conv2d_block_t block;
   block.terms = TB_TERMS((uint32_t)conv->kernel_height * conv->kernel_width * conv->in_channels) + (split ? 4u : 0u);
-  uint32_t most = tb_minimum(TB_BLOCK_PIXELS, TB_BLOCK_BYTES / (2 * block.terms));
+  const uint32_t bytes = tb_is_pointwise(conv) ? TB_BLOCK_BYTES : TB_BLOCK_FIELDS;
+  uint32_t most = tb_minimum(TB_BLOCK_PIXELS, bytes / (2 * block.terms));
   if (most < TB_BLOCK_LEAST) most = tb_minimum(TB_BLOCK_LEAST, TB_BLOCK_MOST / (2 * block.terms));
   most = most < 4 ? 4 : most & ~3u;
   const uint32_t blocks = (pixels + most - 1) / most;
