@@ -20,10 +20,15 @@ from engine.autodiff import GRADIENTS
 from engine.channel_groups import ChannelRegion
 from engine.graph import Graph, Phase
 from engine.liveness import live_bytes, peak_live_bytes
-from engine.regions import GROUPS, STRIPS, choose_regions
+from engine.regions import GROUPS, SLACK, STRIPS, choose_regions
 from engine.schemes import load_scheme
 from engine.streaming import Region, chain_end
 from fixtures.schemes import LIBRARY
+
+
+def with_slack(peak: int) -> int:
+    """The highest peak that is as good."""
+    return peak + peak // SLACK
 
 
 def all_cuts(graph: Graph, first: int, count: int) -> list[tuple[Region, ...]]:
@@ -52,7 +57,7 @@ def test_no_cut_of_the_first_operators_has_a_lower_peak(scheme_name: str) -> Non
         rest = tuple(region for region in later if region.first >= 7)
         if cut and rest and cut[-1].last > rest[0].first:
             continue
-        assert peak_live_bytes(graph, (*cut, *rest)) >= chosen
+        assert chosen <= with_slack(peak_live_bytes(graph, (*cut, *rest)))
 
 
 def test_nothing_is_streamed_where_the_backward_pass_needs_more() -> None:
@@ -84,7 +89,7 @@ def test_no_groups_of_one_size_have_a_lower_peak(gradient: str) -> None:
     chosen = peak_live_bytes(graph, choose_regions(graph))
     by_rows = tuple(region for region in choose_regions(graph) if isinstance(region, Region))
     for channels in GROUPS:
-        assert peak_live_bytes(graph, (*by_rows, *all_groups(graph, channels))) >= chosen
+        assert chosen <= with_slack(peak_live_bytes(graph, (*by_rows, *all_groups(graph, channels))))
 
 
 @pytest.mark.parametrize(
