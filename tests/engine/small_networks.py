@@ -222,7 +222,9 @@ def image(seed: int, size: int = SIZE) -> NDArray[np.int8]:
 
 
 def training_module(backbone: Backbone, scheme: Scheme, **options: object) -> Module:
-    return build_module(backbone, scheme, CompileOptions(**{"classes": CLASSES, **options}))[0]  # type: ignore[arg-type]
+    """float32 gradients unless the options say otherwise."""
+    chosen = {"classes": CLASSES, "gradient": "f32", **options}
+    return build_module(backbone, scheme, CompileOptions(**chosen))[0]  # type: ignore[arg-type]
 
 
 def longest_chains(graph: Graph, strip: int) -> tuple[Region, ...]:
