@@ -12,7 +12,7 @@
 #if TB_DSP
 
 #define SLOTS TB_GRADIENT_SLOTS
-#define TABLE_WORDS 42u /* of a channel's weights, at the most: 7 rows of 7 */
+#define TABLE_WORDS TB_GRADIENT_TABLE_WORDS
 
 /* The pixels at rows row, row + stride, ... and columns column, column + stride, .... */
 typedef struct {
@@ -210,22 +210,20 @@ TB_NOINLINE void compute_phase(const group_t *group, const phase_t *phase, int16
   const uint32_t *planes = group->planes + phase->slot * TB_SLOT_WORDS;
   tb_gradient_run_t run;
   run.stored = group->stored;
-  run.next = group->channels;
+  run.channels = group->channels;
   run.weights = group->tables + phase->table;
-  const uint32_t step = stride * conv->in_channels;
-  run.tile_step = step * conv->in_width;
-  for (uint32_t channel = 0; channel < group->channels; channel++, dx++, planes += TB_PLANE_WORDS(SLOTS)) {
+  run.rows = rows;
+  run.step = (uint32_t)sizeof *dx * stride * conv->in_channels;
+  run.tile_step = run.step * conv->in_width;
+  run.planes_back = 4u * (TB_PLANE_WORDS(SLOTS) - rows * TB_SLOT_WORDS);
+  run.dx_back = (uint32_t)sizeof *dx - rows * run.tile_step;
+  for (uint32_t left = columns; left != 0; left -= run.pixels, planes += TB_QUAD_WORDS(SLOTS)) {
+    run.pixels = tb_minimum(TB_QUAD, left);
     run.planes = planes;
+    run.end = planes + rows * TB_SLOT_WORDS;
     run.dx = dx;
-    for (uint32_t left = columns, pixels; left != 0; left -= pixels) {
-      pixels = tb_minimum(TB_QUAD, left);
-      for (uint32_t i = 1; i < TB_QUAD; i++) run.steps[i - 1] = i < pixels ? i * step : 0;
-      run.end = run.planes + rows * TB_SLOT_WORDS;
-      phase->run(&run);
-      run.planes += TB_QUAD_WORDS(SLOTS);
-      run.dx += TB_QUAD * step;
-    }
-    run.weights += TABLE_WORDS;
+    phase->run(&run);
+    dx += TB_QUAD * stride * conv->in_channels;
   }
 }
 

@@ -1,4 +1,5 @@
-/* tb_depthwise_grad_tiles.c: runs of tiles of an int16 input gradient. */
+/* tb_depthwise_grad_tiles.c: runs of tiles of an int16 input gradient. Tiles of four pixels in assembly, so that all that is
+ * constant comes back from the stack in one instruction after the sums had the registers. */
 #include "tb_depthwise_grad_tiles.h"
 
 #include "tb_depthwise_tile.h"
@@ -11,50 +12,97 @@ TB_INLINE int16_t round_to_odd(int32_t value, uint32_t lost, uint32_t shift) {
   return (int16_t)((int32_t)(bits | ((bits & lost) + lost)) >> shift);
 }
 
-TB_INLINE void run_gradient(const tb_gradient_run_t *run, uint32_t rows, uint32_t taps) {
-  const uint32_t *w = run->weights, *p = run->planes, *const end = run->end;
-  int16_t *dx = run->dx;
+/* A part of a run: so many tiles of one channel. */
+TB_INLINE void run_tiles(const tb_gradient_run_t *run, uint32_t channel, uint32_t first, uint32_t rows, uint32_t taps) {
+  const uint32_t step = run->step / 2u, tile_step = run->tile_step / 2u, pixels = run->pixels;
+  const uint32_t *w = run->weights + channel * TB_GRADIENT_TABLE_WORDS;
+  const uint32_t *p = run->planes + channel * TB_PLANE_WORDS(TB_GRADIENT_SLOTS) + first * TB_SLOT_WORDS;
+  int16_t *dx = run->dx + channel + first * tile_step;
   uint32_t shift = run->stored->shift, limit = tb_limit_of(run->stored), lost = (1u << shift) - 1u;
   uint32_t held[TB_HELD_WORDS] = {0};
   tb_planes_written();
   tb_hold_weights(w, held, rows, taps);
-  do {
+  for (uint32_t left = run->rows - first; left != 0; left--) {
     int32_t acc[4] = {0, 0, 0, 0};
     tb_sum_tile(w, held, p, acc, rows, taps, 1, TB_GRADIENT_SLOTS);
     TB_SETTLE(acc);
-    if (run->steps[2] == 0) { /* pixels that do not exist count for nothing, and are overwritten by the first */
-      acc[3] = acc[0];
-      if (run->steps[1] == 0) acc[2] = acc[0];
-      if (run->steps[0] == 0) acc[1] = acc[0];
-    }
-    const uint32_t magnitudes = tb_magnitude(acc[0]) | tb_magnitude(acc[1]) | tb_magnitude(acc[2]) | tb_magnitude(acc[3]);
+    uint32_t magnitudes = tb_magnitude(acc[0]);
+    if (pixels > 1) magnitudes |= tb_magnitude(acc[1]);
+    if (pixels > 2) magnitudes |= tb_magnitude(acc[2]);
+    if (pixels > 3) magnitudes |= tb_magnitude(acc[3]);
     if (magnitudes > limit) {
-      tb_raise_shift(run->stored, magnitudes, run->next);
+      tb_raise_shift(run->stored, magnitudes, run->channels);
       shift = run->stored->shift;
       limit = tb_limit_of(run->stored);
       lost = (1u << shift) - 1u;
     }
-    dx[run->steps[2]] = round_to_odd(acc[3], lost, shift);
-    dx[run->steps[1]] = round_to_odd(acc[2], lost, shift);
-    dx[run->steps[0]] = round_to_odd(acc[1], lost, shift);
     dx[0] = round_to_odd(acc[0], lost, shift);
-    p += TB_SLOT_WORDS, dx += run->tile_step;
-  } while (p != end);
+    if (pixels > 1) dx[step] = round_to_odd(acc[1], lost, shift);
+    if (pixels > 2) dx[2u * step] = round_to_odd(acc[2], lost, shift);
+    if (pixels > 3) dx[3u * step] = round_to_odd(acc[3], lost, shift);
+    p += TB_SLOT_WORDS, dx += tile_step;
+  }
 }
 
-#define RUN(rows, taps) \
-  void tb_run_gradient_##rows##x##taps(const tb_gradient_run_t *run) { run_gradient(run, rows, taps); }
-RUN(1, 1)
-RUN(1, 2)
-RUN(2, 1)
-RUN(2, 2)
-RUN(2, 3)
-RUN(3, 3)
-RUN(3, 4)
-RUN(4, 3)
-RUN(4, 4)
-RUN(5, 5)
-RUN(7, 7)
+#if TB_DSP_ASM
+#include "tb_depthwise_grad_asm.h"
+
+typedef void rest_t(const tb_gradient_run_t *run, uint32_t channel, uint32_t first);
+
+/* `tiles`, and where these meet a sum that needs a larger shift, `rest` for the rest of that channel. */
+static void run_channels(tb_gradient_run_t *run, tiles_t *tiles, rest_t *rest) {
+  const uint32_t *const planes = run->planes;
+  const uint32_t channel_words = TB_PLANE_WORDS(TB_GRADIENT_SLOTS), channels = run->channels;
+  run->lowest = 0xffffu;
+  for (uint32_t channel = 0; channel < channels;) {
+    if (run->pixels < TB_QUAD) {
+      rest(run, channel++, 0);
+      continue;
+    }
+    tb_gradient_run_t part = *run;
+    const uint32_t known = run->stored->magnitudes != 0, shift = run->stored->shift;
+    part.up = 16u - shift;
+    part.bias = known << (15u + shift);
+    part.too_large = known != 0 ? 0u - (0x10000u << shift) : 0xffffffffu;
+    part.flip = known << 15;
+    part.dx += channel;
+    part.planes += channel * channel_words;
+    part.end += channel * channel_words;
+    part.weights += channel * TB_GRADIENT_TABLE_WORDS;
+    part.channels -= channel;
+    const uint32_t at = (uint32_t)(tiles(&part) - planes);
+    channel = at / channel_words;
+    const uint32_t first = at % channel_words / TB_SLOT_WORDS;
+    if (first < run->rows && channel < channels) rest(run, channel, first);
+    channel++;
+  }
+}
+
+#define RUN(rows, taps, sums)                                                                          \
+  TB_NOINLINE void rest_##rows##x##taps(const tb_gradient_run_t *run, uint32_t channel, uint32_t first) { \
+    run_tiles(run, channel, first, rows, taps);                                                        \
+  }                                                                                                    \
+  TILES(tiles_##rows##x##taps, sums)                                                                   \
+  void tb_run_gradient_##rows##x##taps(tb_gradient_run_t *run) {                                       \
+    run_channels(run, tiles_##rows##x##taps, rest_##rows##x##taps);                                    \
+  }
+#else
+#define RUN(rows, taps, sums)                                                                          \
+  void tb_run_gradient_##rows##x##taps(tb_gradient_run_t *run) {                                       \
+    for (uint32_t channel = 0; channel < run->channels; channel++) run_tiles(run, channel, 0, rows, taps); \
+  }
+#endif
+RUN(1, 1, SUMS_1x1)
+RUN(1, 2, SUMS_1x2)
+RUN(2, 1, SUMS_2x1)
+RUN(2, 2, SUMS_2x2)
+RUN(2, 3, SUMS_2x3)
+RUN(3, 3, SUMS_3x3)
+RUN(3, 4, SUMS_3x4)
+RUN(4, 3, SUMS_4x3)
+RUN(4, 4, SUMS_4x4)
+RUN(5, 5, SUMS_5x5)
+RUN(7, 7, SUMS_7x7)
 
 #else
 typedef int tb_depthwise_grad_tiles_is_empty; /* a file of C needs a declaration */

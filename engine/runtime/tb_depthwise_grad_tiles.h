@@ -7,20 +7,31 @@
 #if TB_DSP
 #define TB_GRADIENT_SLOTS 12u /* rows of the window */
 
-/* Tiles one below the other. */
+#define TB_GRADIENT_TABLE_WORDS 42u /* of a channel's weights, at the most: 7 rows of 7 */
+
+/* Tiles one below the other, of neighbouring channels. The assembly knows where each member lies, up to `planes`. */
 typedef struct {
-  tb_stored_t *stored;
-  uint32_t next;           /* channels in progress */
+  int16_t *dx;       /* the first pixel */
+  uint32_t too_large; /* bits that a sum, biased, does not have unless it needs a larger shift */
+  uint32_t up;       /* 16 - shift */
+  uint32_t lowest;   /* what carries into bit 16 when added to any 16 bits but 0 */
+  uint32_t flip;     /* takes the bias away */
+  uint32_t step;     /* of dx in bytes, from pixel to pixel */
+  uint32_t tile_step;  /* of dx in bytes, from tile to tile */
+  const uint32_t *end; /* where the next tile's first quad would be */
   const uint32_t *weights; /* rows of pairs (tb_depthwise_tile.h) */
-  const uint32_t *planes;  /* the first quad of the first tile */
-  const uint32_t *end;     /* where the next tile's first quad would be */
-  int16_t *dx;             /* the first pixel */
-  uint32_t tile_step;      /* of dx, from tile to tile */
-  uint32_t steps[3];       /* from a tile's first pixel to the others; 0: there is none */
+  uint32_t bias;           /* so that no sum is negative unless it needs a larger shift */
+  uint32_t planes_back;    /* bytes from `end` to the next channel's first quad */
+  uint32_t dx_back;        /* the same of dx, modulo 2^32 */
+  uint32_t channels;
+  const uint32_t *planes; /* the first quad of the first tile */
+  uint32_t pixels;        /* of a tile */
+  uint32_t rows;
+  tb_stored_t *stored;
 } tb_gradient_run_t;
 
 /* At least one tile. Of so many rows of weights, and so many in a row. */
-typedef void tb_run_gradient_t(const tb_gradient_run_t *run);
+typedef void tb_run_gradient_t(tb_gradient_run_t *run);
 tb_run_gradient_t tb_run_gradient_1x1, tb_run_gradient_1x2, tb_run_gradient_2x1, tb_run_gradient_2x2;
 tb_run_gradient_t tb_run_gradient_2x3, tb_run_gradient_3x3, tb_run_gradient_3x4, tb_run_gradient_4x3;
 tb_run_gradient_t tb_run_gradient_4x4, tb_run_gradient_5x5, tb_run_gradient_7x7;
