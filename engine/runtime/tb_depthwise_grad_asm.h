@@ -1,9 +1,9 @@
 /* tb_depthwise_grad_asm.h: tiles of four pixels of an int16 input gradient, in assembly; included by tb_depthwise_grad_tiles.c.
  *
  * Sums start at 2^(15 + shift), so that those that need no larger shift are the ones within 16 + shift bits: one test for all
- * four. Shifted up to the upper half of a word, what is lost lies in the lower one; with 0xffff it carries into the last bit
- * that is kept. On its way down the uppermost bit is flipped, which takes the bias away. As long as nothing but 0 was
- * met there is no bias, and any other sum is too large.
+ * four. A product by 2^(31 - shift) splits a sum: its upper word is half the value to store, rounded down, and the lower one
+ * says whether that takes 1 more, be it a bit that is kept or one that is lost: rounded to odd by the carry of a comparison.
+ * As long as nothing but 0 was met there is no bias, and any other sum is too large.
  */
 #ifndef TB_DEPTHWISE_GRAD_ASM_H
 #define TB_DEPTHWISE_GRAD_ASM_H
@@ -28,18 +28,14 @@ _Static_assert(TB_GRADIENT_SLOTS == 12 && TB_GRADIENT_TABLE_WORDS == 42, "the as
   "add r12, r0, #32\n ldm r12, {r1-r6}\n push {r1-r5}\n mov r12, r6\n"       \
   "ldm r0, {r1-r8}\n push {r1-r8}\n mov r0, r12\n"                           \
   "3: ldrd r1, r5, [sp, #32]\n"
-#define TWO(a, b)                                                            \
-  "lsl " a ", " a ", r8\n lsl " b ", " b ", r8\n"                            \
-  "uxtah r6, r9, " a "\n uxtah r7, r9, " b "\n"                              \
-  "orr " a ", " a ", r6\n orr " b ", " b ", r7\n"                            \
-  "eor " a ", r10, " a ", lsr #16\n eor " b ", r10, " b ", lsr #16\n"
+#define STORE(a, to)                                                         \
+  "umull r6, " a ", " a ", r8\n cmp r6, #1\n"                                \
+  "adc " a ", r10, " a ", lsl #1\n strh " a ", [r1" to "]\n"
 #define END                                                                  \
-  "ldm sp, {r1, r7-r12, lr}\n" /* dx, too_large, up, lowest, flip, step, tile_step, end */ \
+  "ldm sp, {r1, r7-r12, lr}\n" /* dx, too_large, scale, third, unbias, step, tile_step, end */ \
   "orr r6, r2, r3\n orr r6, r6, r4\n orr r6, r6, r5\n"                       \
   "tst r6, r7\n bne 4f\n"                                                    \
-  TWO("r2", "r3") "strh r2, [r1]\n strh r3, [r1, r11]\n"                     \
-  TWO("r4", "r5") "add r6, r11, r11, lsl #1\n"                               \
-  "strh r4, [r1, r11, lsl #1]\n strh r5, [r1, r6]\n"                         \
+  STORE("r2", "") STORE("r3", ", r11") STORE("r4", ", r11, lsl #1") STORE("r5", ", r9") \
   "add r1, r1, r12\n str r1, [sp]\n"                                         \
   "cmp r0, lr\n bne 3b\n"                                                    \
   "add r2, sp, #40\n ldm r2, {r3-r5}\n" /* planes_back, dx_back, channels */ \

@@ -214,6 +214,7 @@ TB_NOINLINE void compute_phase(const group_t *group, const phase_t *phase, int16
   run.weights = group->tables + phase->table;
   run.rows = rows;
   run.step = (uint32_t)sizeof *dx * stride * conv->in_channels;
+  run.third = 3u * run.step;
   run.tile_step = run.step * conv->in_width;
   run.planes_back = 4u * (TB_PLANE_WORDS(SLOTS) - rows * TB_SLOT_WORDS);
   run.dx_back = (uint32_t)sizeof *dx - rows * run.tile_step;

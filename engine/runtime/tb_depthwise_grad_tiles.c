@@ -49,33 +49,44 @@ TB_INLINE void run_tiles(const tb_gradient_run_t *run, uint32_t channel, uint32_
 
 typedef void rest_t(const tb_gradient_run_t *run, uint32_t channel, uint32_t first);
 
-/* `tiles`, and where these meet a sum that needs a larger shift, `rest` for the rest of that channel. */
-static void run_channels(tb_gradient_run_t *run, tiles_t *tiles, rest_t *rest) {
-  const uint32_t *const planes = run->planes;
-  const uint32_t channel_words = TB_PLANE_WORDS(TB_GRADIENT_SLOTS), channels = run->channels;
-  run->lowest = 0xffffu;
-  for (uint32_t channel = 0; channel < channels;) {
-    if (run->pixels < TB_QUAD) {
-      rest(run, channel++, 0);
-      continue;
-    }
+/* Let no sum pass that needs a larger shift than what is stored. */
+static void set_shift(tb_gradient_run_t *run) {
+  const uint32_t shift = run->stored->shift;
+  run->scale = 0x80000000u >> shift;
+  run->bias = 0x8000u << shift;
+  run->too_large = 0u - (0x10000u << shift);
+  run->unbias = 0x8000u;
+  if (run->stored->magnitudes == 0) run->bias = run->unbias = 0, run->too_large = UINT32_MAX;
+}
+
+/* `tiles` stopped at a sum that needs a larger shift: `rest` for the rest of that channel, then `tiles` once more. */
+TB_NOINLINE void raise_shift(tb_gradient_run_t *run, const uint32_t *at, tiles_t *tiles, rest_t *rest) {
+  const uint32_t channel_words = TB_PLANE_WORDS(TB_GRADIENT_SLOTS);
+  const uint32_t *const last = run->end + (run->channels - 1u) * channel_words;
+  while (at != last) {
+    const uint32_t words = (uint32_t)(at - run->planes);
+    uint32_t channel = words / channel_words;
+    rest(run, channel++, words % channel_words / TB_SLOT_WORDS);
+    if (channel == run->channels) return;
     tb_gradient_run_t part = *run;
-    const uint32_t known = run->stored->magnitudes != 0, shift = run->stored->shift;
-    part.up = 16u - shift;
-    part.bias = known << (15u + shift);
-    part.too_large = known != 0 ? 0u - (0x10000u << shift) : 0xffffffffu;
-    part.flip = known << 15;
+    set_shift(&part);
     part.dx += channel;
     part.planes += channel * channel_words;
     part.end += channel * channel_words;
     part.weights += channel * TB_GRADIENT_TABLE_WORDS;
     part.channels -= channel;
-    const uint32_t at = (uint32_t)(tiles(&part) - planes);
-    channel = at / channel_words;
-    const uint32_t first = at % channel_words / TB_SLOT_WORDS;
-    if (first < run->rows && channel < channels) rest(run, channel, first);
-    channel++;
+    at = tiles(&part);
   }
+}
+
+TB_INLINE void run_channels(tb_gradient_run_t *run, tiles_t *tiles, rest_t *rest) {
+  if (run->pixels < TB_QUAD) {
+    for (uint32_t channel = 0; channel < run->channels; channel++) rest(run, channel, 0);
+    return;
+  }
+  set_shift(run);
+  const uint32_t *const at = tiles(run);
+  if (at != run->end + (run->channels - 1u) * TB_PLANE_WORDS(TB_GRADIENT_SLOTS)) raise_shift(run, at, tiles, rest);
 }
 
 #define RUN(rows, taps, sums)                                                                          \

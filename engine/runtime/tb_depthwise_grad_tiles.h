@@ -13,9 +13,9 @@
 typedef struct {
   int16_t *dx;       /* the first pixel */
   uint32_t too_large; /* bits that a sum, biased, does not have unless it needs a larger shift */
-  uint32_t up;       /* 16 - shift */
-  uint32_t lowest;   /* what carries into bit 16 when added to any 16 bits but 0 */
-  uint32_t flip;     /* takes the bias away */
+  uint32_t scale;     /* 2^(31 - shift) */
+  uint32_t third;     /* of dx in bytes, from the first to the fourth pixel */
+  uint32_t unbias;    /* what takes the bias away, modulo 2^16 */
   uint32_t step;     /* of dx in bytes, from pixel to pixel */
   uint32_t tile_step;  /* of dx in bytes, from tile to tile */
   const uint32_t *end; /* where the next tile's first quad would be */
