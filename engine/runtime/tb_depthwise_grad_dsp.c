@@ -46,48 +46,49 @@ typedef struct group {
   open_t *open;
 } group_t;
 
-/* Pixels first to end - 1 of a quad, the others 0. */
-TB_INLINE void take_quad(uint32_t *to, const int16_t *gradient, uint32_t distance, uint32_t first, uint32_t end) {
-  uint32_t low[TB_QUAD], high[TB_QUAD]; /* channels 0 and 1, 2 and 3 */
-  TB_UNROLL_BLOCK
-  for (uint32_t i = 0; i < TB_QUAD; i++) {
-    low[i] = high[i] = 0;
-    if (i < first || i >= end) continue;
-    low[i] = tb_load32(gradient);
-    high[i] = tb_load32(gradient + 2);
-    gradient += distance;
-  }
-  tb_store_pair(to, 0, tb_pack_low(low[0], low[1]), tb_pack_low(low[2], low[3]));
-  tb_store_pair(to, TB_PLANE_WORDS(SLOTS), tb_pack_high(low[0], low[1]), tb_pack_high(low[2], low[3]));
-  tb_store_pair(to, 2 * TB_PLANE_WORDS(SLOTS), tb_pack_low(high[0], high[1]), tb_pack_low(high[2], high[3]));
-  tb_store_pair(to, 3 * TB_PLANE_WORDS(SLOTS), tb_pack_high(high[0], high[1]), tb_pack_high(high[2], high[3]));
+/* Pixels first to end - 1 of a quad in `count` rows, at least one, the others 0. Distances: from pixel to pixel, and from the last
+ * of a row to the first of the next one. */
+TB_INLINE void take_quads(uint32_t *to, const int16_t *gradient, uint32_t distance, uint32_t back, uint32_t count, uint32_t first,
+                          uint32_t end) {
+  do {
+    uint32_t low[TB_QUAD], high[TB_QUAD]; /* channels 0 and 1, 2 and 3 */
+    distance = tb_in_register(distance);  /* no loop of its own for distance 1 */
+    TB_UNROLL_BLOCK
+    for (uint32_t i = 0; i < TB_QUAD; i++) {
+      low[i] = high[i] = 0;
+      if (i < first || i >= end) continue;
+      low[i] = tb_load32(gradient);
+      high[i] = tb_load32(gradient + 2);
+      if (i + 1 < end) gradient += distance;
+    }
+    gradient += back;
+    tb_store_pair(to, 0, tb_pack_low(low[0], low[1]), tb_pack_low(low[2], low[3]));
+    tb_store_pair(to, TB_PLANE_WORDS(SLOTS), tb_pack_high(low[0], low[1]), tb_pack_high(low[2], low[3]));
+    tb_store_pair(to, 2 * TB_PLANE_WORDS(SLOTS), tb_pack_low(high[0], high[1]), tb_pack_low(high[2], high[3]));
+    tb_store_pair(to, 3 * TB_PLANE_WORDS(SLOTS), tb_pack_high(high[0], high[1]), tb_pack_high(high[2], high[3]));
+    to += TB_SLOT_WORDS;
+  } while (--count != 0);
 }
 
 /* Transpose rows of the gradient, at least four columns, behind `margin` columns of zeros. */
 TB_INLINE void take_rows(const group_t *group, uint32_t row, uint32_t count, uint32_t slot, uint32_t margin) {
   const uint32_t width = group->conv->out_width, after = width - (TB_QUAD - margin), left = after % TB_QUAD;
-  uint32_t distance = group->conv->out_channels;
-  const int16_t *gradient = group->gradient + (size_t)row * width * distance;
-  uint32_t *to_row = group->planes + slot * TB_SLOT_WORDS;
-  for (; count != 0; count--, to_row += TB_SLOT_WORDS) {
-    uint32_t *to = to_row;
-    take_quad(to, gradient, distance, margin, TB_QUAD);
-    gradient += (TB_QUAD - margin) * distance;
-    for (uint32_t i = after / TB_QUAD; i != 0; i--) {
-      distance = tb_in_register(distance); /* no loop of its own for distance 1 */
-      to += TB_QUAD_WORDS(SLOTS);
-      take_quad(to, gradient, distance, 0, TB_QUAD);
-      gradient += TB_QUAD * distance;
-    }
-    to += TB_QUAD_WORDS(SLOTS);
-    if (left == 1) {
-      take_quad(to, gradient, distance, 0, 1);
-    } else if (left == 2) {
-      take_quad(to, gradient, distance, 0, 2);
-    } else if (left == 3) {
-      take_quad(to, gradient, distance, 0, 3);
-    }
-    gradient += left * distance;
+  const uint32_t distance = group->conv->out_channels, row_distance = width * distance, back = row_distance - 3u * distance;
+  const int16_t *gradient = group->gradient + (size_t)row * row_distance;
+  uint32_t *to = group->planes + slot * TB_SLOT_WORDS;
+  take_quads(to, gradient, distance, back + margin * distance, count, margin, TB_QUAD);
+  gradient += (TB_QUAD - margin) * distance;
+  to += TB_QUAD_WORDS(SLOTS);
+  for (uint32_t i = after / TB_QUAD; i != 0; i--, to += TB_QUAD_WORDS(SLOTS)) {
+    take_quads(to, gradient, distance, back, count, 0, TB_QUAD);
+    gradient += TB_QUAD * distance;
+  }
+  if (left == 1) {
+    take_quads(to, gradient, distance, row_distance, count, 0, 1);
+  } else if (left == 2) {
+    take_quads(to, gradient, distance, row_distance - distance, count, 0, 2);
+  } else if (left == 3) {
+    take_quads(to, gradient, distance, row_distance - 2u * distance, count, 0, 3);
   }
 }
 
