@@ -32,7 +32,7 @@ typedef struct {
 
 struct group;
 typedef void take_rows_t(const struct group *group, uint32_t row, uint32_t count, uint32_t slot);
-typedef void open_t(uint32_t *table, const int8_t *weights);
+typedef void open_t(uint32_t *tables, tb_channels_t *order, uint32_t channels);
 
 /* A group of channels, and what all of them share. */
 typedef struct group {
@@ -180,9 +180,11 @@ TB_INLINE void open_phases(uint32_t *table, const int8_t *weights, uint32_t kern
   }
 }
 
-#define OPEN(kernel)                                                                                                   \
-  static void open_flipped_##kernel(uint32_t *table, const int8_t *weights) { open_flipped(table, weights, kernel); } \
-  static void open_phases_##kernel(uint32_t *table, const int8_t *weights) { open_phases(table, weights, kernel); }
+#define OPEN_AS(name, open, kernel)                                                           \
+  static void name(uint32_t *table, tb_channels_t *order, uint32_t channels) {                \
+    for (; channels != 0; channels--, table += TABLE_WORDS) open(table, tb_next_channel(order), kernel); \
+  }
+#define OPEN(kernel) OPEN_AS(open_flipped_##kernel, open_flipped, kernel) OPEN_AS(open_phases_##kernel, open_phases, kernel)
 OPEN(3)
 OPEN(5)
 OPEN(7)
@@ -234,7 +236,7 @@ TB_NOINLINE void grad_group(const group_t *group, tb_channels_t *order) {
   const shape_t *shape = group->shape;
   const uint32_t stride = conv->stride;
   const uint32_t height = pixels_of(conv->in_height, 0, stride), strip = SLOTS + 1u - shape->reach;
-  for (uint32_t i = 0; i < group->channels; i++) group->open(group->tables + i * TABLE_WORDS, tb_next_channel(order));
+  group->open(group->tables, order, group->channels);
   for (uint32_t first = 0; first < height; first += strip) {
     const uint32_t rows = tb_minimum(strip, height - first);
     fill_window(group, (int32_t)first - shape->margin, rows + shape->reach - 1u, height > strip);
