@@ -21,7 +21,6 @@ from engine.errors import PlanError
 from engine.graph import DType, Graph, Operator, attributes
 from engine.operators import kind_of
 from engine.operators.exponents import is_exponent_role
-from engine.operators.geometry import ConvGeometry
 from engine.operators.scratch import bias_update_scratch
 from engine.operators.weights import geometry, geometry_attributes, is_split
 
@@ -89,9 +88,9 @@ def chain_end(graph: Graph, first: int, readers: Mapping[str, list[int]]) -> int
             value = op.output("y")
         elif op.kind == "depthwise_conv2d_grad_input" and not depthwise and not is_split(op):
             value, depthwise = op.output("dx"), True
-        elif op.kind in _INPUT_GRADIENTS and not summed and _is_pointwise(geometry(op)):
+        elif op.kind in _INPUT_GRADIENTS and not summed and geometry(op).is_pointwise:
             summed = True
-        elif not (op.kind in _BIASES or (op.kind in _UPDATES and _is_pointwise(geometry(op)))):
+        elif not (op.kind in _BIASES or (op.kind in _UPDATES and geometry(op).is_pointwise)):
             break
         if op.kind not in _INPUT_GRADIENTS:
             inside.update(name for role, name in op.outputs if not is_exponent_role(role))
@@ -107,11 +106,7 @@ def _begins(op: Operator) -> bool:
         return False
     g = geometry(op)
     fits = g.in_channels % MULTIPLE == 0 and g.in_channels > MULTIPLE
-    return fits and (op.kind in _DEPTHWISE or _is_pointwise(g))
-
-
-def _is_pointwise(g: ConvGeometry) -> bool:
-    return (g.kernel_height, g.kernel_width, g.stride, g.padding) == (1, 1, 1, 0)
+    return fits and (op.kind in _DEPTHWISE or g.is_pointwise)
 
 
 def sums_channels(op: Operator, index: int, region: ChannelRegion) -> bool:

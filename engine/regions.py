@@ -15,9 +15,8 @@ from dataclasses import dataclass
 
 from engine import channel_groups
 from engine.channel_groups import ChannelRegion, Grouped, channels_of, split_tensors
-from engine.graph import Graph, Operator, Phase
+from engine.graph import Graph, Phase
 from engine.liveness import AnyRegion, live_bytes, whole_spans
-from engine.operators import kind_of
 from engine.streaming import Region, Streamed, chain_end, chain_input, internal_tensors, work_out
 
 STRIPS = (16, 8, 4, 2, 1)
@@ -77,9 +76,7 @@ def _cheapest(pieces: list[_Piece], count: int, peak: int) -> list[_Piece]:
 
 def _backward_pieces(graph: Graph, count: int) -> Iterator[_Piece]:
     """All pieces of what follows the forward pass, those that start earlier first."""
-    readers = graph.readers()
-    alone = live_bytes(graph)
-    live = _Live(graph, whole_spans(graph), readers)
+    readers, alone, live = graph.readers(), live_bytes(graph), _Live(graph)
     for first in range(count, len(graph.operators)):
         yield _Piece(first, first + 1, alone[first], 0, None)
         last = channel_groups.chain_end(graph, first, readers)
@@ -94,17 +91,16 @@ def _backward_pieces(graph: Graph, count: int) -> Iterator[_Piece]:
 
 def _pieces(graph: Graph, count: int) -> Iterator[_Piece]:
     """All pieces of the forward pass, those that start earlier first."""
-    readers = graph.readers()
-    spans = whole_spans(graph)
-    live = _Live(graph, spans, readers)
+    readers, alone, live = graph.readers(), live_bytes(graph), _Live(graph)
     for first in range(count):
-        op = graph.operators[first]
-        yield _Piece(first, first + 1, live.single(first, op), 0, None)
-        for last in range(first + 2, min(chain_end(graph, first, readers), first + LONGEST) + 1):
-            if graph.operators[last - 1].kind == "add" and chain_end(graph, first, readers) != last:
+        yield _Piece(first, first + 1, alone[first], 0, None)
+        end = chain_end(graph, first, readers)
+        for last in range(first + 2, min(end, first + LONGEST) + 1):
+            final = graph.operators[last - 1]
+            if final.kind == "add" and last != end:
                 continue
             for strip in STRIPS:
-                if strip >= graph.tensor(graph.operators[last - 1].output("y")).shape[0]:
+                if strip >= graph.tensor(final.output("y")).shape[0]:
                     continue
                 streamed = work_out(graph, Region(first, last, strip))
                 cost = streamed.repeated_bytes + streamed.strips * (last - first) * _CALL_BYTES
@@ -112,21 +108,10 @@ def _pieces(graph: Graph, count: int) -> Iterator[_Piece]:
 
 
 class _Live:
-    """Most bytes live while a piece runs."""
+    """Most bytes live while a region runs."""
 
-    def __init__(
-        self, graph: Graph, spans: dict[str, tuple[int, int]], readers: dict[str, list[int]]
-    ) -> None:
-        self._graph, self._spans, self._readers = graph, spans, readers
-
-    def single(self, index: int, op: Operator) -> int:
-        around = self._around(index, index + 1, ())
-        scratch = kind_of(op).scratch_bytes(op, self._graph)
-        for source, result in kind_of(op).in_place_pairs(op, self._graph):
-            pair = op.find_input(source), op.find_output(result)
-            if pair[0] is not None and pair[1] is not None and self._dies(pair[0], index + 1):
-                return around + scratch - min(self._bytes(pair[0]), self._bytes(pair[1]))
-        return around + scratch
+    def __init__(self, graph: Graph) -> None:
+        self._graph, self._spans = graph, whole_spans(graph)
 
     def streamed(self, streamed: Streamed) -> int:
         graph, region = self._graph, streamed.region

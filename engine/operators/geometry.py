@@ -23,6 +23,11 @@ class ConvGeometry:
     stride: int
     padding: int
 
+    @property
+    def is_pointwise(self) -> bool:
+        """One tap a pixel: as `tb_is_pointwise`."""
+        return (self.kernel_height, self.kernel_width, self.stride, self.padding) == (1, 1, 1, 0)
+
 
 @dataclass(frozen=True)
 class Tap:

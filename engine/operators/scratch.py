@@ -25,14 +25,14 @@ def conv2d_scratch(g: ConvGeometry, *, split: bool) -> int:
     """
     terms = 4 * -(-g.kernel_height * g.kernel_width * g.in_channels // 4) + (4 if split else 0)
     pixels = g.out_height * g.out_width
-    fitting = FORWARD_BLOCK_BYTES if _is_pointwise(g) else FORWARD_FIELDS_BYTES
+    fitting = FORWARD_BLOCK_BYTES if g.is_pointwise else FORWARD_FIELDS_BYTES
     most = min(FORWARD_BLOCK_PIXELS, fitting // (2 * terms))
     if most < FORWARD_LEAST_PIXELS:
         most = min(FORWARD_LEAST_PIXELS, FORWARD_LEAST_BYTES // (2 * terms))
     most = max(4, most // 4 * 4)
     blocks = -(-pixels // most)
     block = 4 * -(-pixels // (4 * blocks))
-    receptive_fields = 0 if _is_pointwise(g) else 4 * terms
+    receptive_fields = 0 if g.is_pointwise else 4 * terms
     return block * (2 * terms + 2) + 4 * terms + receptive_fields
 
 
@@ -131,7 +131,7 @@ def conv2d_grad_scratch(g: ConvGeometry, *, split: bool) -> int:
 
     On a host: four pixels in 32 bits.
     """
-    if not _is_pointwise(g):
+    if not g.is_pointwise:
         return 0
     pairs = -(-g.out_channels // 2)
     limit = min(GRADIENT_BLOCK_TILES, GRADIENT_BLOCK_BYTES // (16 * pairs))
@@ -159,7 +159,3 @@ def conv2d_update_scratch(g: ConvGeometry, trainable: int) -> int:
 def bias_update_scratch(channels: int) -> int:
     """Of tb_bias_update_i16: one sum a channel."""
     return 4 * channels
-
-
-def _is_pointwise(g: ConvGeometry) -> bool:
-    return (g.kernel_height, g.kernel_width, g.stride, g.padding) == (1, 1, 1, 0)

@@ -23,7 +23,9 @@ def conv2d_grad_input(
     return result, int(raised)
 
 
-def conv2d_update(
+def weight_update(
+    name: str,
+    scratch_bytes: int,
     kernels: Kernels,
     gradient: np.ndarray,
     exponent: int,
@@ -34,7 +36,7 @@ def conv2d_update(
     update: Update,
     step: Step,
 ) -> tuple[np.ndarray, Update]:
-    """Returns the trainable weights after the update, and `low` and `accumulator` after it."""
+    """Returns the trainable weights after the kernel `name`, and `low` and `accumulator` after it."""
     assert weights.trainable is not None
     b = Buffers()
     conv = kernels._conv(b, g, None)
@@ -48,12 +50,29 @@ def conv2d_update(
     )
     structure, after = kernels._update(b, update)
     s = kernels._step(step)
-    scratch = kernels._scratch(b, conv2d_update_scratch(g, min(weights.trainable_count, g.in_channels)))
+    scratch = kernels._scratch(b, scratch_bytes)
     operands = [b.read(gradient), ctypes.c_int32(exponent), b.read(x), ctypes.byref(w)]
     operands += [ctypes.byref(structure), ctypes.byref(s), scratch]
-    kernels._call("tb_conv2d_update_i16", ctypes.byref(conv), *operands)
+    kernels._call(name, ctypes.byref(conv), *operands)
     b.check()
     return result, after
+
+
+def conv2d_update(
+    kernels: Kernels,
+    gradient: np.ndarray,
+    exponent: int,
+    x: np.ndarray,
+    weights: Weights,
+    g: ConvGeometry,
+    in_zero: int,
+    update: Update,
+    step: Step,
+) -> tuple[np.ndarray, Update]:
+    scratch = conv2d_update_scratch(g, min(weights.trainable_count, g.in_channels))
+    return weight_update(
+        "tb_conv2d_update_i16", scratch, kernels, gradient, exponent, x, weights, g, in_zero, update, step
+    )
 
 
 def bias_update(

@@ -3,8 +3,9 @@
 import ctypes
 
 import numpy as np
+from convolution_bindings_i16 import weight_update
 from kernel_bindings import Kernels
-from kernel_data import Buffers, CWeights, Step, Update, Weights
+from kernel_data import Buffers, Step, Update, Weights
 
 from engine.operators.geometry import ConvGeometry
 from engine.operators.scratch import depthwise_grad_scratch, depthwise_update_scratch
@@ -44,19 +45,5 @@ def depthwise_update(
     update: Update,
     step: Step,
 ) -> tuple[np.ndarray, Update]:
-    """Returns the trainable weights after the update, and `low` and `accumulator` after it."""
-    assert weights.trainable is not None
-    b = Buffers()
-    conv = kernels._conv(b, g, None)
-    conv.in_zero = in_zero
-    trainable, result = b.write(weights.trainable)
-    count = min(weights.trainable_count, g.in_channels)
-    w = CWeights(b.read(weights.frozen), trainable, b.read(weights.channels), count)
-    structure, after = kernels._update(b, update)
-    s = kernels._step(step)
-    scratch = kernels._scratch(b, depthwise_update_scratch(g))
-    operands = [b.read(gradient), ctypes.c_int32(exponent), b.read(x), ctypes.byref(w)]
-    operands += [ctypes.byref(structure), ctypes.byref(s), scratch]
-    kernels._call("tb_depthwise_conv2d_update_i16", ctypes.byref(conv), *operands)
-    b.check()
-    return result, after
+    name, scratch = "tb_depthwise_conv2d_update_i16", depthwise_update_scratch(g)
+    return weight_update(name, scratch, kernels, gradient, exponent, x, weights, g, in_zero, update, step)
