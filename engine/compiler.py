@@ -26,6 +26,7 @@ from engine.regions import choose_regions
 from engine.schedule import schedule
 from engine.schemes import Scheme, describe_weights, extra_memory
 from engine.text import print_graph
+from engine.update_rules import DEFAULT_MOMENTUM, DEFAULT_PRECISION, DEFAULT_RULE, PRECISIONS, RULES
 from engine.verifier import verify
 
 DEFAULT_ROUNDING = "stochastic"
@@ -33,6 +34,10 @@ DEFAULT_ROUNDING = "stochastic"
 
 DEFAULT_GRADIENT = "i16"
 """Half the instructions of f32 at an accuracy that cannot be told apart from its (docs/accuracy.md)."""
+
+
+_LARGEST_RATE_FACTOR = 1e12
+"""Without quantization-aware scaling, convolutions want rates a million times those of the classifier."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,14 @@ class CompileOptions:
     qas: bool = True
     accumulate: int = 1
     gradient: str = DEFAULT_GRADIENT
+    rule: str = DEFAULT_RULE
+    """How a gradient becomes a step: `engine.update_rules`."""
+    momentum: float = DEFAULT_MOMENTUM
+    """Of the rules that have one."""
+    convolution_rate: float = 1.0
+    """Learning rate of convolutions over that of the classifier."""
+    precision: str = DEFAULT_PRECISION
+    """Of the network: `engine.update_rules`."""
 
 
 @dataclass(frozen=True)
@@ -157,5 +170,18 @@ def _check_options(options: CompileOptions) -> None:
         raise CodegenError(f"gradient {options.gradient!r}; known are {', '.join(GRADIENTS)}")
     if not 2 <= options.classes <= 4096:
         raise CodegenError(f"{options.classes} classes; a classifier needs 2 to 4096")
+    if options.rule not in RULES:
+        raise CodegenError(f"update rule {options.rule!r}; known are {', '.join(RULES)}")
+    if options.precision not in PRECISIONS:
+        raise CodegenError(f"precision {options.precision!r}; known are {', '.join(PRECISIONS)}")
+    if not 0 <= options.momentum < 1:
+        raise CodegenError(f"momentum {options.momentum}; it has to be at least 0 and less than 1")
+    if not 0 < options.convolution_rate <= _LARGEST_RATE_FACTOR:
+        raise CodegenError(
+            f"convolutions at {options.convolution_rate} times the learning rate; more than 0 and at most"
+            f" {_LARGEST_RATE_FACTOR:g} is possible"
+        )
+    if (options.rule, options.convolution_rate, options.precision) != (DEFAULT_RULE, 1.0, DEFAULT_PRECISION):
+        raise CodegenError("only sgd at one learning rate on int8 networks can be compiled so far")
     if not 1 <= options.accumulate <= 65535:
         raise CodegenError(f"accumulation over {options.accumulate} images; 1 to 65535 are possible")

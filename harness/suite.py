@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from engine.autodiff import GRADIENTS
 from engine.compiler import DEFAULT_GRADIENT
+from engine.update_rules import DEFAULT_MOMENTUM
 from harness.declaration import Strict, read_declaration
 from harness.errors import HarnessError, UsageError
 from harness.measure.accuracy import Course, Schedule
@@ -51,6 +52,14 @@ class Method(Strict):
     accumulate: int = Field(default=1, ge=1, le=65535)
     """Images per update."""
     quantization_aware_scaling: bool = True
+    rule: Literal["sgd", "momentum", "adam", "lars"] = "sgd"
+    """How a gradient becomes a step (`engine.update_rules`)."""
+    momentum: float = Field(default=DEFAULT_MOMENTUM, ge=0, lt=1)
+    """Of the rules that have one."""
+    convolution_rate: float = Field(default=1.0, gt=0)
+    """Learning rate of convolutions over that of the classifier."""
+    precision: Literal["int8", "fp32"] = "int8"
+    """fp32: a float32 graph of the same backbone, on the host."""
 
     @property
     def scheme_name(self) -> str:
@@ -100,6 +109,9 @@ class Suite(Strict):
         """Methods with equal keys have the same firmware; they differ in how they are trained only."""
         key = f"{method.scheme_name} {method.rounding or self.rounding} {method.gradient or self.gradient}"
         key += f" accumulate-{method.accumulate}" if method.accumulate > 1 else ""
+        key += f" {method.rule}-{method.momentum:g}" if method.rule != "sgd" else ""
+        key += f" convolutions-{method.convolution_rate:g}" if method.convolution_rate != 1 else ""
+        key += f" {method.precision}" if method.precision != "int8" else ""
         return key if method.quantization_aware_scaling else f"{key} unscaled"
 
     @property

@@ -73,15 +73,37 @@ class Options:
     gradient: str
     learning_rate: float
     accumulate: int
+    quantization_aware_scaling: bool = True
+    rule: str = "sgd"
+    momentum: float = 0.9
+    convolution_rate: float = 1.0
+    precision: str = "int8"
 
     @classmethod
     def of(cls, scheme: SchemeSummary) -> Options:
-        return cls(scheme.rounding, scheme.gradient, scheme.learning_rate, scheme.accumulate)
+        return cls(
+            rounding=scheme.rounding,
+            gradient=scheme.gradient,
+            learning_rate=scheme.learning_rate,
+            accumulate=scheme.accumulate,
+            quantization_aware_scaling=scheme.quantization_aware_scaling,
+            rule=scheme.rule,
+            momentum=scheme.momentum,
+            convolution_rate=scheme.convolution_rate,
+            precision=scheme.precision,
+        )
 
     def __str__(self) -> str:
         every = f", an update every {self.accumulate} images" if self.accumulate > 1 else ""
         rate = f"learning rate {self.learning_rate:g}"
-        return f"{self.rounding} rounding, {self.gradient} gradients, {rate}{every}"
+        words = [f"{self.rounding} rounding", f"{self.gradient} gradients", f"{rate}{every}"]
+        words += [] if self.quantization_aware_scaling else ["no quantization-aware scaling"]
+        words += [] if self.rule == "sgd" else [f"{self.rule} (momentum {self.momentum:g})"]
+        words += (
+            [] if self.convolution_rate == 1 else [f"convolutions {self.convolution_rate:g} times faster"]
+        )
+        words += [] if self.precision == "int8" else [f"{self.precision} network"]
+        return ", ".join(words)
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,14 @@ class SchemeSummary(Document):
     """Of feature maps. Documents from before there was a choice do not say: theirs are float32."""
     learning_rate: float
     accumulate: int = 1
+    quantization_aware_scaling: bool = True
+    """Documents from before this was recorded are all of trainers with it."""
+    rule: Literal["sgd", "momentum", "adam", "lars"] = "sgd"
+    momentum: float = 0.9
+    """Of the rules that have one."""
+    convolution_rate: float = 1.0
+    """Learning rate of convolutions over that of the classifier."""
+    precision: Literal["int8", "fp32"] = "int8"
     extra_memory_analytic: int
     """The paper's analytic rule, bytes."""
 

@@ -39,6 +39,10 @@ def compile_method(
         gradient=gradient,
         qas=method.quantization_aware_scaling,
         accumulate=method.accumulate,
+        rule=method.rule,
+        momentum=method.momentum,
+        convolution_rate=method.convolution_rate,
+        precision=method.precision,
     )
     compiled = compile_trainer(backbone, scheme, options, folder)
     return describe_trainer(compiled, method)
@@ -63,6 +67,11 @@ def describe_trainer(compiled: CompiledTrainer, method: Method) -> Trainer:
             "gradient": compiled.options.gradient,
             "learning_rate": method.learning_rate,
             "accumulate": compiled.options.accumulate,
+            "quantization_aware_scaling": compiled.options.qas,
+            "rule": compiled.options.rule,
+            "momentum": compiled.options.momentum,
+            "convolution_rate": compiled.options.convolution_rate,
+            "precision": compiled.options.precision,
             "extra_memory_analytic": compiled.extra_memory_analytic,
         }
     )

@@ -132,6 +132,11 @@ def _options(request: Request) -> dict[str, Options]:
             gradient=method.gradient or request.suite.gradient,
             learning_rate=method.learning_rate,
             accumulate=method.accumulate,
+            quantization_aware_scaling=method.quantization_aware_scaling,
+            rule=method.rule,
+            momentum=method.momentum,
+            convolution_rate=method.convolution_rate,
+            precision=method.precision,
         )
         for method in request.methods
     }
