@@ -35,10 +35,7 @@ LEARNING_RATE = 0.3
 """So that a few steps move every trained tensor of the small networks, also under rounding to nearest."""
 
 COMMANDS = {
-    "gcc -O0": ("gcc", "-O0"),
-    "gcc -O2": ("gcc", "-O2"),
-    "gcc -O3": ("gcc", "-O3"),
-    "clang -O2": ("clang", "-O2"),
+    **{f"{name} -O{level}": (name, f"-O{level}") for name in ("gcc", "clang") for level in range(4)},
     "gcc -O2, DSP paths": ("gcc", "-O2", "-DTB_DSP=1"),
 }
 
