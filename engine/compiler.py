@@ -37,7 +37,8 @@ DEFAULT_GRADIENT = "i16"
 
 
 _LARGEST_RATE_FACTOR = 1e12
-"""Without quantization-aware scaling, convolutions want rates a million times those of the classifier."""
+"""Without quantization-aware scaling, convolutions want rates a million times those of the classifier. As far
+the other way: then no scale of an update underflows."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,15 @@ class CompiledTrainer:
 def build_module(backbone: Backbone, scheme: Scheme, options: CompileOptions) -> tuple[Module, str]:
     """The complete training graph in execution order, verified after each pass; and the name of the order."""
     _check_options(options)
-    module = verify(lower(backbone, scheme, classes=options.classes, quantization_aware_scaling=options.qas))
+    module = verify(
+        lower(
+            backbone,
+            scheme,
+            classes=options.classes,
+            quantization_aware_scaling=options.qas,
+            convolution_rate=options.convolution_rate,
+        )
+    )
     module = verify(
         differentiate(
             module,
@@ -176,12 +185,13 @@ def _check_options(options: CompileOptions) -> None:
         raise CodegenError(f"precision {options.precision!r}; known are {', '.join(PRECISIONS)}")
     if not 0 <= options.momentum < 1:
         raise CodegenError(f"momentum {options.momentum}; it has to be at least 0 and less than 1")
-    if not 0 < options.convolution_rate <= _LARGEST_RATE_FACTOR:
+    largest = _LARGEST_RATE_FACTOR
+    if not 1 / largest <= options.convolution_rate <= largest:
         raise CodegenError(
-            f"convolutions at {options.convolution_rate} times the learning rate; more than 0 and at most"
-            f" {_LARGEST_RATE_FACTOR:g} is possible"
+            f"convolutions at {options.convolution_rate} times the learning rate; {1 / largest:g} to"
+            f" {largest:g} is possible"
         )
-    if (options.rule, options.convolution_rate, options.precision) != (DEFAULT_RULE, 1.0, DEFAULT_PRECISION):
-        raise CodegenError("only sgd at one learning rate on int8 networks can be compiled so far")
+    if (options.rule, options.precision) != (DEFAULT_RULE, DEFAULT_PRECISION):
+        raise CodegenError("only sgd on int8 networks can be compiled so far")
     if not 1 <= options.accumulate <= 65535:
         raise CodegenError(f"accumulation over {options.accumulate} images; 1 to 65535 are possible")

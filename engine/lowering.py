@@ -41,9 +41,12 @@ class LayerParameters:
     bias_update_scale: NDArray[np.float32]
 
 
-def layer_parameters(layer: ConvLayer, *, quantization_aware_scaling: bool) -> LayerParameters:
+def layer_parameters(
+    layer: ConvLayer, *, quantization_aware_scaling: bool, rate: float = 1.0
+) -> LayerParameters:
     """Integer parameters of a convolution, with quantization-aware scaling (paper, eq. 4) or without.
 
+    rate: what the scales of updates are multiplied with, in float64, before they are rounded to float32.
     A channel is dead when no input can move its output by half a step; it is never updated. Post-training
     quantization gives dead channels scales so small that their biases saturate int32 and their multipliers
     have a bit or two: those are brought to a coarser scale (same real bias, weights shrunk alike), so that
@@ -69,11 +72,13 @@ def layer_parameters(layer: ConvLayer, *, quantization_aware_scaling: bool) -> L
         bias_update = alive / np.where(dead, 1.0, weight_scale * layer.input.scale) ** 2
     else:
         weight_update = bias_update = alive
+    weight_update, bias_update = rate * weight_update, rate * bias_update
     largest = max(float(weight_update.max()), float(bias_update.max()))
     if largest > _LARGEST_UPDATE_SCALE:
         raise NetworkFileError(
             f"layer {layer.name}: quantization-aware scaling would multiply a gradient by {largest:.3g}; its "
             "scales are too small to train with"
+            + (f" at {rate:g} times the learning rate" if rate != 1 else "")
         )
     return LayerParameters(
         weight=weight,
@@ -107,16 +112,27 @@ def _check_range(layer: ConvLayer, bias: NDArray[np.int64], shift: int) -> None:
         )
 
 
-def lower(backbone: Backbone, scheme: Scheme, *, classes: int, quantization_aware_scaling: bool) -> Module:
-    """The forward graph up to the loss. The classifier is float32, new (zero) and always trained."""
-    return _Lowering(backbone, scheme, classes, quantization_aware_scaling).run()
+def lower(
+    backbone: Backbone,
+    scheme: Scheme,
+    *,
+    classes: int,
+    quantization_aware_scaling: bool,
+    convolution_rate: float = 1.0,
+) -> Module:
+    """The forward graph up to the loss. The classifier is float32, new (zero) and always trained.
+
+    convolution_rate: learning rate of convolutions over that of the classifier, part of the update scales.
+    """
+    return _Lowering(backbone, scheme, classes, quantization_aware_scaling, convolution_rate).run()
 
 
 class _Lowering:
-    def __init__(self, backbone: Backbone, scheme: Scheme, classes: int, scaling: bool) -> None:
+    def __init__(self, backbone: Backbone, scheme: Scheme, classes: int, scaling: bool, rate: float) -> None:
         self.backbone = backbone
         self.classes = classes
         self.scaling = scaling
+        self.rate = rate
         self.updates = dict(
             zip((layer.name for layer in backbone.layers), layer_updates(scheme, backbone), strict=True)
         )
@@ -149,7 +165,7 @@ class _Lowering:
 
     def _convolution(self, layer: ConvLayer, x: str) -> str:
         builder, name = self.builder, layer.name
-        p = layer_parameters(layer, quantization_aware_scaling=self.scaling)
+        p = layer_parameters(layer, quantization_aware_scaling=self.scaling, rate=self.rate)
         g = reference.ConvGeometry(
             in_height=layer.in_size,
             in_width=layer.in_size,

@@ -116,6 +116,17 @@ def test_quantization_aware_scaling_is_equation_4(backbone: Backbone) -> None:
         assert np.allclose(scaled[name], plain[name], rtol=1e-12, atol=0)
 
 
+def test_a_rate_of_convolutions_leaves_the_classifier_alone(backbone: Backbone) -> None:
+    scheme = full(backbone)
+    one, ten = (
+        RealStep(training_module(backbone, scheme, convolution_rate=rate), image(3), 2).state_gradients
+        for rate in (1.0, 10.0)
+    )
+    for name in one:
+        factor = 1 if name.startswith("classifier") else 10
+        assert np.allclose(ten[name], factor * one[name], rtol=1e-6, atol=0), name
+
+
 @pytest.mark.parametrize("gradient", GRADIENTS)
 @pytest.mark.parametrize("scheme_name", ["full", "last-layer", "bias-only", "sparse"])
 def test_exactly_what_the_scheme_updates_is_updated(

@@ -151,6 +151,15 @@ def test_macs_of_a_step_are_those_of_the_layers(backbone: Backbone, tmp_path: Pa
         (CompileOptions(classes=2, gradient="f16"), "gradient 'f16'; known are f32, i16"),
         (CompileOptions(classes=2, accumulate=0), "accumulation over 0 images; 1 to 65535 are possible"),
         (CompileOptions(classes=2, accumulate=65536), "accumulation over 65536 images"),
+        (
+            CompileOptions(classes=2, convolution_rate=0.0),
+            "convolutions at 0.0 times the learning rate; 1e-12 to",
+        ),
+        (
+            CompileOptions(classes=2, convolution_rate=2e12),
+            "convolutions at 2000000000000.0 times the learning rate",
+        ),
+        (CompileOptions(classes=2, convolution_rate=float("nan")), "convolutions at nan times"),
     ],
 )
 def test_options_out_of_range_are_refused(

@@ -59,6 +59,23 @@ def test_update_scales_are_equation_4(backbone: Backbone) -> None:
         assert set(plain.weight_update_scale[alive]) == set(plain.bias_update_scale[alive]) == {1.0}
 
 
+@pytest.mark.parametrize("qas", [True, False])
+def test_a_rate_of_convolutions_is_part_of_their_update_scales(backbone: Backbone, qas: bool) -> None:
+    """Rounded once; nothing else of a layer changes, and dead channels stay frozen."""
+    for layer in backbone.layers:
+        one = parameters(layer, qas=qas)
+        faster = layer_parameters(layer, quantization_aware_scaling=qas, rate=1e6 / 3)
+        alive = np.delete(np.arange(layer.out_channels), _dead(layer))
+        sw = layer.weight_scales.astype(np.float64)[alive]
+        scale = sw**-2 if qas else np.ones_like(sw)
+        assert np.array_equal(faster.weight_update_scale[alive], (1e6 / 3 * scale).astype(np.float32))
+        ratio = faster.bias_update_scale[alive] / one.bias_update_scale[alive]
+        assert np.allclose(ratio, 1e6 / 3, rtol=1e-6)
+        for dead in _dead(layer):
+            assert faster.weight_update_scale[dead] == faster.bias_update_scale[dead] == 0
+        assert np.array_equal(faster.gradient_scale, one.gradient_scale)
+
+
 def test_a_dead_channel_keeps_its_output_and_is_never_updated(backbone: Backbone) -> None:
     layer = layer_of(backbone, DEAD_LAYER)
     for qas in (False, True):
