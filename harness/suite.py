@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from engine.autodiff import GRADIENTS
 from engine.compiler import DEFAULT_GRADIENT
@@ -31,6 +31,8 @@ def _known_gradient(name: str) -> str:
 
 Gradient = Annotated[str, AfterValidator(_known_gradient)]
 """Format of the gradients of feature maps, as the compiler names it."""
+
+Rate = Annotated[float, Field(gt=0, lt=1e15, allow_inf_nan=False)]
 
 
 class Method(Strict):
@@ -60,14 +62,43 @@ class Method(Strict):
     """Learning rate of convolutions over that of the classifier."""
     precision: Literal["int8", "fp32"] = "int8"
     """fp32: a float32 graph of the same backbone, on the host."""
+    learning_rates: tuple[Rate, ...] = ()
+    """What `trainbench accuracy` chooses from; empty: the grid of the suite or of the command line."""
+    convolution_rates: tuple[Rate, ...] = ()
+    """What it chooses from for the convolutions; empty: `convolution_rate` is fixed."""
+    optional: bool = False
+    """Left out where there is no scheme of that name for the network."""
 
     @property
     def scheme_name(self) -> str:
         return self.scheme or self.name
 
 
+class Study(Strict):
+    """What `trainbench accuracy` does with a suite unless the command line says otherwise."""
+
+    learning_rates: tuple[Rate, ...] = ()
+    """The grid, step sizes per image; empty: that of `harness.study`."""
+    selection_folds: int = Field(default=1, ge=1, le=10)
+    """Folds of training and validation part over which rates are chosen; 1: the validation part alone."""
+    selection_seeds: int = Field(default=1, ge=1)
+    seeds: int = Field(default=3, ge=1)
+    folds: int = Field(default=1, ge=1, le=20)
+    """Test parts; 1: the dataset's own."""
+    epochs: int | None = Field(default=None, ge=1)
+    """After the warm-up; None: 10."""
+    measure_on: str = ""
+    """Target on which SRAM and ticks of the methods are taken; empty: none."""
+    scheme_variants: tuple[str, ...] = ()
+    """Variants of a scheme that the command line adds."""
+
+
 class Suite(Strict):
-    """One suite folder. `folder` is filled in by the loader."""
+    """One suite folder. `folder` is filled in by the loader.
+
+    In the file a method may name `variants`: each makes another method, named "METHOD, VARIANT", with the
+    fields of that table of [variants] in place of the method's own.
+    """
 
     name: str
     title: str
@@ -94,6 +125,25 @@ class Suite(Strict):
     flips: bool = True
     curve_points: int = Field(default=8, ge=1)
     methods: tuple[Method, ...] = Field(min_length=1)
+    default_methods: tuple[str, ...] = ()
+    """What `trainbench run` and pytest take unless methods are named; empty: all."""
+    variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    study: Study = Study()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, data: Any) -> Any:
+        return _with_variants(data) if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Suite:
+        names = [method.name for method in self.methods]
+        for name in (*(n for n in names if names.count(n) > 1), *(set(self.default_methods) - set(names))):
+            found = "twice" if name in names else "nowhere"
+            raise ValueError(f"method {name!r} is declared {found}")
+        for name in self.study.scheme_variants:
+            _variant(self.variants, name)
+        return self
 
     def course(self, method: Method) -> Course:
         """How `method` is trained."""
@@ -118,6 +168,43 @@ class Suite(Strict):
     def test_module(self) -> Path:
         """The pytest module that asserts this suite."""
         return self.folder / f"test_{self.folder.name}.py"
+
+
+def variant_name(method: str, variant: str) -> str:
+    """The name of a method's variant."""
+    return f"{method}, {variant}"
+
+
+def method_variants(suite: Suite, method: Method, names: Sequence[str]) -> tuple[Method, ...]:
+    """`method` and its variants of these names."""
+    made = [_applied(method.model_dump(), suite.variants, name) for name in names]
+    return (method, *(Method.model_validate(fields) for fields in made))
+
+
+def _with_variants(data: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a suite file with its methods' variants made methods of their own."""
+    methods: list[Any] = []
+    for method in data.get("methods", ()):
+        if not isinstance(method, dict):
+            methods.append(method)
+            continue
+        fields = {key: value for key, value in method.items() if key != "variants"}
+        named = method.get("variants", ())
+        methods += [fields, *(_applied(fields, data.get("variants", {}), name) for name in named)]
+    return {**data, "methods": methods} if methods else data
+
+
+def _applied(fields: Mapping[str, Any], variants: Mapping[str, Any], name: str) -> dict[str, Any]:
+    own = str(fields.get("name", ""))
+    scheme = fields.get("scheme") or own
+    return {**fields, "scheme": scheme, **_variant(variants, name), "name": variant_name(own, name)}
+
+
+def _variant(variants: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = variants.get(name)
+    if not isinstance(found, Mapping):
+        raise ValueError(f"no variant named {name!r}; there are: {', '.join(variants) or 'none'}")
+    return found
 
 
 @dataclass(frozen=True, order=True)
@@ -146,25 +233,30 @@ def load_suite(name: str, root: Path = SUITES_ROOT) -> Suite:
 
 
 def select_methods(
-    suite: Suite, wanted: Sequence[str], learning_rate: float | None = None
+    suite: Suite,
+    wanted: Sequence[str],
+    learning_rate: float | None = None,
+    undeclared_rate: float | None = None,
 ) -> tuple[Method, ...]:
-    """The suite's methods, or those named in `wanted`.
+    """The suite's default methods, or those named in `wanted`.
 
-    A scheme that the suite does not declare has no tuned learning rate: it needs `learning_rate`, which also
-    replaces the declared ones.
+    `learning_rate` replaces the declared ones. A scheme that the suite does not declare has no tuned learning
+    rate: it needs `learning_rate` or `undeclared_rate`.
     """
     declared = {method.name: method for method in suite.methods}
     chosen: list[Method] = []
-    for name in dict.fromkeys(wanted or declared):
-        method = declared.get(name)
-        if method is None and learning_rate is None:
-            raise UsageError(
-                f"suite {suite.name} has no method named {name!r}; there are: {', '.join(declared)}"
-                " (another scheme needs --learning-rate)"
-            )
-        if method is None or learning_rate is not None:
+    for name in dict.fromkeys(wanted or suite.default_methods or declared):
+        method, rate = declared.get(name), learning_rate
+        if method is None and rate is None:
+            rate = undeclared_rate
+            if rate is None:
+                raise UsageError(
+                    f"suite {suite.name} has no method named {name!r}; there are: {', '.join(declared)}"
+                    " (another scheme needs --learning-rate)"
+                )
+        if method is None or rate is not None:
             fields = method.model_dump() if method else {"name": name}
-            method = Method.model_validate({**fields, "learning_rate": learning_rate})
+            method = Method.model_validate({**fields, "learning_rate": rate})
         chosen.append(method)
     return tuple(chosen)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from fixtures.datasets import load_dataset
+from fixtures.datasets import Dataset, load_dataset
+from fixtures.datasets.dataset import shuffled
 from harness.deadline import Deadline
 from harness.devices.elf import symbol_address
 from harness.devices.factory import open_device
@@ -38,6 +39,9 @@ PROFILED_STEPS = 5
 Split = Literal["final", "selection"]
 """final: train on the training and validation parts, test on the test part. selection: train on the training
 part, test on the validation part; the test part is not looked at."""
+
+Fold = tuple[int, int]
+"""(K, N): for a selection, the K-th N-th of training and validation parts together is what validates."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +136,13 @@ class CellJob:
     inputs_digest: str
     fewest_ticks: int = MINIMUM_SAMPLES
     """A shorter series of ticks is not reported."""
+    fold: Fold | None = None
+    """Of a selection; None: the dataset's own validation part."""
 
 
 def run_cell(job: CellJob, report: Report) -> RunDocument:
     """Measure the cell on its dataset. Raises HarnessError's kinds."""
-    samples = load_samples(job.inputs.dataset, job.inputs.image_size, job.split)
+    samples = load_samples(job.inputs.dataset, job.inputs.image_size, job.split, job.fold)
     return run_on_samples(job, samples, report)
 
 
@@ -166,20 +172,40 @@ def run_on_samples(job: CellJob, samples: Samples, report: Report) -> RunDocumen
 
 
 @functools.cache
-def load_samples(specification: str, size: int, split: Split) -> Samples:
+def load_samples(specification: str, size: int, split: Split, fold: Fold | None = None) -> Samples:
     """The dataset at size x size pixels, with the split that is asked for."""
     dataset = load_dataset(specification, size)
     train, validation, test = (
         tuple(part.tolist()) for part in (dataset.train, dataset.validation, dataset.test)
     )
-    final = split == "final"
+    if split == "final":
+        train, test = (*train, *validation), test
+    elif fold is None:
+        test = validation
+    else:
+        train, test = validation_fold(dataset, *fold)
     return Samples(
-        images=dataset.images,
-        labels=dataset.labels,
-        class_names=dataset.class_names,
-        train=(*train, *validation) if final else train,
-        test=test if final else validation,
+        images=dataset.images, labels=dataset.labels, class_names=dataset.class_names, train=train, test=test
     )
+
+
+def validation_fold(dataset: Dataset, number: int, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(the rest, fold `number` of `count`) of training and validation parts, by class; positions ascending.
+
+    The test part is in neither. MeasurementError where a fold would be without one of the classes.
+    """
+    untested = {*dataset.train.tolist(), *dataset.validation.tolist()}
+    order = [position for position in shuffled(dataset.ids) if position in untested]
+    validated: list[int] = []
+    for label, name in enumerate(dataset.class_names):
+        members = [position for position in order if dataset.labels[position] == label]
+        if len(members) < 2 * count:
+            raise MeasurementError(
+                f"dataset {dataset.name}: {len(members)} pictures of class {name!r} are not tested, too few"
+                f" for {count} folds of two or more"
+            )
+        validated += members[number - 1 :: count]
+    return tuple(sorted(untested - set(validated))), tuple(sorted(validated))
 
 
 def profile_cell(

@@ -10,15 +10,16 @@ from pathlib import Path
 
 from engine.autodiff import GRADIENTS
 from engine.frontends import load_backbone
-from engine.schemes import network_shape
-from fixtures.datasets import load_dataset
+from engine.schemes import network_shape, read_scheme, scheme_names
+from fixtures.datasets import absolute_specification, load_dataset
 from harness.devices.availability import availability
 from harness.errors import ToolMissingError, UsageError
 from harness.provenance import PROJECT_ROOT
 from harness.run.assemble import Inputs
+from harness.run.prepare import SCHEME_LIBRARY
 from harness.run.runner import Request
 from harness.run.session import STEP_SECONDS
-from harness.suite import Suite, load_suite, select_methods
+from harness.suite import Method, Suite, load_suite, method_variants, select_methods
 from harness.targets import load_target
 
 ROUNDINGS = ("nearest", "stochastic", "extended")
@@ -38,6 +39,10 @@ class Overrides:
     gradient: str | None = None
     epochs: int | None = None
     learning_rate: float | None = None
+    undeclared_rate: float | None = None
+    """Learning rate of methods that the suite does not declare."""
+    schemes: tuple[Path, ...] = ()
+    """Scheme files that become methods too, each with the suite's variants of schemes."""
     steps: int | None = None
     sram_budget: int | None = None
     parallel: int | None = None
@@ -46,35 +51,68 @@ class Overrides:
 
 
 def make_request(suite_name: str, overrides: Overrides, *, reference_only: bool = False) -> Request:
+    """`request_for` the suite of that name."""
+    return request_for(load_suite(suite_name), overrides, reference_only=reference_only)
+
+
+def request_for(declared: Suite, overrides: Overrides, *, reference_only: bool = False) -> Request:
     """Resolve and check everything that can be checked before the first job.
 
     `reference_only`: run on the suite's reference target and on no other.
     """
-    suite = override_suite(load_suite(suite_name), overrides)
+    suite = override_suite(declared, overrides)
     if overrides.learning_rate is not None and not 0 < overrides.learning_rate < 1e6:
         raise UsageError(
             f"a learning rate of {overrides.learning_rate} makes no sense; it has to be positive"
         )
-    methods = select_methods(suite, overrides.methods, overrides.learning_rate)
+    methods = select_methods(suite, overrides.methods, overrides.learning_rate, overrides.undeclared_rate)
     targets = (suite.reference,) if reference_only else wanted_targets(suite, overrides.targets)
     seeds = overrides.seeds or suite.seeds
     for seed in seeds:
         if not 0 <= seed < 2**32:
             raise UsageError(f"seed {seed} does not fit 32 bits; seeds are 0 to {2**32 - 1}")
     check_targets(targets)
+    inputs = read_inputs(
+        suite.name, backbone_path(suite, overrides.backbone), suite.dataset, overrides.classes
+    )
+    rate = overrides.learning_rate or overrides.undeclared_rate
     return Request(
         suite=suite,
-        inputs=read_inputs(
-            suite.name, backbone_path(suite, overrides.backbone), suite.dataset, overrides.classes
-        ),
+        inputs=inputs,
         targets=targets,
-        methods=methods,
+        methods=with_schemes(suite, present_methods(methods, inputs.network), overrides.schemes, rate),
         seeds=seeds,
         out=(overrides.out or default_out(suite.name)).absolute(),
         sram_budget=overrides.sram_budget,
         parallel=overrides.parallel or processor_cores(),
         step_seconds=overrides.step_seconds or STEP_SECONDS,
     )
+
+
+def present_methods(methods: Sequence[Method], network: tuple[int, int]) -> tuple[Method, ...]:
+    """`methods` but for optional ones without a scheme in the library for a network of this shape."""
+    present = set(scheme_names(SCHEME_LIBRARY, [network]))
+    return tuple(method for method in methods if not method.optional or method.scheme_name in present)
+
+
+def with_schemes(
+    suite: Suite, methods: tuple[Method, ...], files: Sequence[Path], learning_rate: float | None
+) -> tuple[Method, ...]:
+    """`methods` and one for each scheme file, named as the scheme, with the suite's variants of schemes."""
+    if files and learning_rate is None:
+        raise UsageError("a scheme file has no tuned learning rate; give --learning-rate")
+    found = list(methods)
+    for path in files:
+        absolute = path.expanduser().absolute()
+        scheme = read_scheme(absolute)
+        method = Method.model_validate(
+            {"name": scheme.name, "scheme": str(absolute), "learning_rate": learning_rate}
+        )
+        for variant in method_variants(suite, method, suite.study.scheme_variants):
+            if any(other.name == variant.name for other in found):
+                raise UsageError(f"scheme file {path}: there is another method named {variant.name!r}")
+            found.append(variant)
+    return tuple(found)
 
 
 def override_suite(suite: Suite, overrides: Overrides) -> Suite:
@@ -167,15 +205,6 @@ def padded_classes(names: tuple[str, ...], classes: int | None) -> tuple[str, ..
     if count < len(names):
         raise UsageError(f"the dataset has {len(names)} classes, so the classifier cannot have {count}")
     return (*names, *(f"(unused {number})" for number in range(len(names), count)))
-
-
-def absolute_specification(specification: str) -> str:
-    """`kind:path` with an absolute path: jobs may run in another folder."""
-    kind, colon, location = specification.partition(":")
-    if kind == "fold":
-        numbers, _, rest = location.partition(":")
-        return f"fold:{numbers}:{absolute_specification(rest)}"
-    return f"{kind}:{Path(location).expanduser().absolute()}" if colon and location else specification
 
 
 def default_out(suite: str) -> Path:

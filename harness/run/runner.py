@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -21,8 +19,9 @@ from harness.results.document import RunDocument
 from harness.results.store import find_finished, save_document
 from harness.run.agreement import adopt_accuracy
 from harness.run.assemble import Inputs, Subject, unmeasured_document
+from harness.run.builds import Builds, build_key
 from harness.run.cell import Task
-from harness.run.execute import CellJob, NoRoomError, Prepared, Split, prepare_method, run_cell
+from harness.run.execute import CellJob, Fold, NoRoomError, Prepared, Split, prepare_method, run_cell
 from harness.run.folder import locked, refuse_strangers
 from harness.run.prepare import for_method
 from harness.run.workers import Job, run_jobs
@@ -51,6 +50,10 @@ class Request:
     split: Split = "final"
     latency: bool = True
     """Whether the first seed is timed and its SRAM measured; the other seeds give digests and accuracy."""
+    profile: bool = True
+    """Whether the ticks of the first seed are taken by operator too, from a build of its own."""
+    fold: Fold | None = None
+    """Of a selection: what validates; None: the dataset's own validation part."""
 
 
 class Watcher(Protocol):
@@ -67,8 +70,10 @@ class Watcher(Protocol):
     def kept(self, cells: int) -> None: ...
 
 
-def run_suite(request: Request, watcher: Watcher) -> list[RunDocument]:
+def run_suite(request: Request, watcher: Watcher, builds: Builds | None = None) -> list[RunDocument]:
     """Run what of `request` is not finished in its folder; all documents of the request, in cell order.
+
+    `builds`: what other runs of this process have built, and where; None: in the run's own folder.
 
     A cell that fails leaves a document that says why, and the others go on. Raises ToolMissingError before
     anything is run, EngineError when a method does not compile, JobCrashed for a bug.
@@ -84,7 +89,7 @@ def run_suite(request: Request, watcher: Watcher) -> list[RunDocument]:
         }
         watcher.kept(len(documents))
         wanted = [cell for cell in cells if cell not in documents]
-        prepared = _prepare(request, wanted, watcher)
+        prepared = _prepare(request, wanted, builds or Builds(request.out / BUILD_FOLDER), watcher)
         for cell, document in _run_cells(request, wanted, digests, prepared, watcher):
             documents[cell] = document
             save_document(request.out, document)
@@ -113,6 +118,7 @@ def _inputs_digest(request: Request, cell: Cell) -> str:
             "rounding": method.rounding or request.suite.rounding,
             "gradient": method.gradient or request.suite.gradient,
             "split": request.split,
+            **({} if request.fold is None else {"fold": request.fold}),
             "model": request.inputs.model_digest,
             "dataset": request.inputs.dataset_digest,
             "classes": len(request.inputs.class_names),
@@ -158,6 +164,10 @@ def _is_measured(request: Request, cell: Cell) -> bool:
     return request.latency and cell.seed == request.seeds[0]
 
 
+def _is_profiled(request: Request, cell: Cell) -> bool:
+    return request.profile and _is_measured(request, cell)
+
+
 def _task(request: Request, cell: Cell) -> Task:
     suite = request.suite
     measured = _is_measured(request, cell)
@@ -176,39 +186,49 @@ def _task(request: Request, cell: Cell) -> Task:
     )
 
 
-def _prepare(request: Request, wanted: Sequence[Cell], watcher: Watcher) -> dict[str, Prepared]:
+def _prepare(
+    request: Request, wanted: Sequence[Cell], builds: Builds, watcher: Watcher
+) -> dict[str, Prepared]:
     """Compile and build what the cells need, by firmware key. A method that does not compile ends the run."""
     jobs: dict[str, Job[Prepared]] = {}
+    keys: dict[str, str] = {}
+    profile = request.latency and request.profile
     for method in request.methods:
-        key = request.suite.firmware_key(method)
-        sharing = {m.name for m in request.methods if request.suite.firmware_key(m) == key}
+        name = request.suite.firmware_key(method)
+        sharing = {m.name for m in request.methods if request.suite.firmware_key(m) == name}
         targets = tuple(dict.fromkeys(cell.target for cell in wanted if cell.method in sharing))
-        if targets and key not in jobs:
-            folder = request.out / BUILD_FOLDER / _folder_name(key)
+        if not targets or name in keys:
+            continue
+        key = keys[name] = _build_key(request, name)
+        if lacking := builds.lacking(key, targets, profile):
             call = partial(
                 prepare_method,
                 request.inputs,
                 method,
                 method.rounding or request.suite.rounding,
                 method.gradient or request.suite.gradient,
-                targets,
+                lacking,
                 request.sram_budget,
-                request.latency,
-                folder,
+                profile,
+                builds.folder_of(key, name),
             )
-            jobs[key] = Job(key, call)
-    prepared = {}
+            jobs[name] = Job(name, call)
     for job, value in _run(list(jobs.values()), "compile and build", request.parallel, watcher):
         if isinstance(value, Exception):
             raise value
-        prepared[job.title] = value
-    return prepared
+        builds.add(keys[job.title], value)
+    return {name: builds.prepared[key] for name, key in keys.items()}
 
 
-def _folder_name(key: str) -> str:
-    """Readable, and distinct for distinct keys: a scheme may be a path."""
-    readable = re.sub(r"[^A-Za-z0-9.-]+", "-", Path(key).name)
-    return f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+def _build_key(request: Request, firmware_key: str) -> str:
+    return build_key(
+        {
+            "firmware": firmware_key,
+            "model": request.inputs.model_digest,
+            "classes": len(request.inputs.class_names),
+            "sram_budget": request.sram_budget,
+        }
+    )
 
 
 def _run_cells(
@@ -233,9 +253,10 @@ def _run_cells(
             method=subject.method,
             target=cell.target,
             split=request.split,
+            fold=request.fold,
             trainer=subject.trainer,
             firmware=ready.firmware[cell.target],
-            profiled=ready.profiled[cell.target] if _is_measured(request, cell) else None,
+            profiled=ready.profiled[cell.target] if _is_profiled(request, cell) else None,
             task=_task(request, cell),
             step_seconds=request.step_seconds,
             inputs_digest=digests[cell],

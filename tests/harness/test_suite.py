@@ -8,7 +8,16 @@ from pydantic import ValidationError
 
 from engine.compiler import DEFAULT_GRADIENT
 from harness.errors import HarnessError, UsageError
-from harness.suite import Cell, Method, load_suite, make_cells, select_methods, suite_names
+from harness.suite import (
+    Cell,
+    Method,
+    Suite,
+    load_suite,
+    make_cells,
+    method_variants,
+    select_methods,
+    suite_names,
+)
 
 
 def test_every_suite_loads() -> None:
@@ -77,3 +86,54 @@ def test_a_malformed_suite_is_named(tmp_path: Path, text: str, problem: str) -> 
     assert str(path) in str(caught.value)
     if problem != "a: Extra":
         assert problem in str(caught.value)
+
+
+def suite_fields(**changes: object) -> dict[str, object]:
+    return {
+        "name": "s",
+        "title": "S",
+        "description": "",
+        "folder": Path("s"),
+        "dataset": "lfw",
+        "backbone": "b",
+        "targets": ["host"],
+        "seeds": [0],
+        "device_steps": 30,
+        "device_predictions": 30,
+        "epochs": 1,
+        "variants": {"no QAS": {"quantization_aware_scaling": False, "convolution_rates": [1e4, 1e6]}},
+        "methods": [{"name": "full", "learning_rate": 0.5, "variants": ["no QAS"]}],
+        **changes,
+    }
+
+
+def test_a_variant_is_a_method_with_other_fields() -> None:
+    suite = Suite.model_validate(suite_fields())
+    plain, variant = suite.methods
+    assert (plain.name, plain.scheme_name, plain.quantization_aware_scaling) == ("full", "full", True)
+    assert (variant.name, variant.scheme_name, variant.learning_rate) == ("full, no QAS", "full", 0.5)
+    assert variant.quantization_aware_scaling is False
+    assert variant.convolution_rates == (1e4, 1e6)
+    assert method_variants(suite, plain, ["no QAS"]) == (plain, variant)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"variants": {}}, "no variant named 'no QAS'; there are: none"),
+        ({"variants": {"no QAS": {"qas": False}}}, "Extra inputs are not permitted"),
+        ({"variants": {"no QAS": {"learning_rates": [-1]}}}, "greater than 0"),
+        ({"default_methods": ["last-layer"]}, "method 'last-layer' is declared nowhere"),
+        ({"methods": [{"name": "full", "learning_rate": 1}] * 2}, "method 'full' is declared twice"),
+        ({"study": {"scheme_variants": ["fp32"]}}, "no variant named 'fp32'; there are: no QAS"),
+    ],
+)
+def test_variants_that_make_no_sense_are_named(changes: dict[str, object], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        Suite.model_validate(suite_fields(**changes))
+
+
+def test_default_methods_are_taken_unless_others_are_named() -> None:
+    suite = Suite.model_validate(suite_fields(default_methods=["full, no QAS"]))
+    assert [method.name for method in select_methods(suite, [])] == ["full, no QAS"]
+    assert [method.name for method in select_methods(suite, ["full"])] == ["full"]

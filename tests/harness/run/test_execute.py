@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fixtures.datasets.dataset import Dataset, make_dataset
+from harness.errors import MeasurementError
+from harness.run.execute import validation_fold
+
+
+def dataset(count: int) -> Dataset:
+    labels = np.arange(count, dtype=np.int64) % 2
+    images = np.zeros((count, 4, 4, 3), dtype=np.uint8)
+    return make_dataset("d", "", images, labels, ("a", "b"), [f"picture {n}" for n in range(count)])
+
+
+@given(st.integers(40, 120), st.integers(2, 5))
+def test_folds_partition_what_is_not_tested(count: int, folds: int) -> None:
+    data = dataset(count)
+    untested = sorted([*data.train.tolist(), *data.validation.tolist()])
+    parts = [validation_fold(data, number, folds) for number in range(1, folds + 1)]
+    assert sorted(position for _, validated in parts for position in validated) == untested
+    for trained, validated in parts:
+        assert sorted((*trained, *validated)) == untested
+        assert abs(int(data.labels[list(validated)].sum()) - len(validated) / 2) <= 1
+
+
+def test_too_few_pictures_of_a_class_are_said() -> None:
+    with pytest.raises(MeasurementError, match="of class 'a' are not tested, too few for 10 folds"):
+        validation_fold(dataset(40), 1, 10)
