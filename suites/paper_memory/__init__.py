@@ -1,0 +1,1 @@
+"""Memory to train: what the paper says of it, beside what is measured here."""
