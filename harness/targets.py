@@ -64,6 +64,25 @@ class QemuStart(Strict):
     arguments: tuple[str, ...] = ()
 
 
+class Memory(Strict):
+    """A memory by the name it has in an emulator's platform file. Address and size in bytes."""
+
+    name: str
+    start: int
+    size: int = Field(gt=0)
+
+
+class RenodeStart(Strict):
+    """How Renode is started. Files are relative to the target folder."""
+
+    machine: str
+    """Name of the machine in the script; Renode's prompt shows it."""
+    script: str
+    platform: str
+    memories: tuple[Memory, ...]
+    """Read and written in bulk by name."""
+
+
 class Budget(Strict):
     """The SRAM a product on the part this target stands for would have."""
 
@@ -76,7 +95,7 @@ class Target(Strict):
 
     name: str
     title: str
-    driver: Literal["qemu", "native"]
+    driver: Literal["qemu", "renode", "native"]
     core: str
     tick_unit: TickUnit
     ticks_per_count: int = 1
@@ -86,6 +105,7 @@ class Target(Strict):
     regions: tuple[Region, ...] = ()
     budget: Budget | None = None
     qemu: QemuStart | None = None
+    renode: RenodeStart | None = None
     folder: Path
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from pyocd.core.exceptions import ProbeError, TransferFaultError
 
+from harness.devices.gdbrsp.bulk import BulkFiles
 from harness.devices.gdbrsp.client import RspClient, expect_ok
+from harness.devices.gdbrsp.features import Register
 
 SYSTEM_SPACE = range(0xE0000000, 0xE0100000)
 """The private peripheral bus of ARMv7-M and ARMv8-M."""
@@ -22,9 +24,13 @@ class TargetAccess:
         self.client = client
         self._chunk = (client.packet_size - 32) // 2 & ~3
         self._physical: bool | None = None
+        self.bulk: BulkFiles | None = None
 
     def read(self, address: int, length: int) -> bytes:
         """Bytes at `address`; raises TransferFaultError where nothing is mapped."""
+        bulk = self.bulk.read(address, length) if self.bulk else None
+        if bulk is not None:
+            return bulk
         with self.client.paused():
             self._select(physical=False)
             chunks = list(self._chunks(address, length))
@@ -33,12 +39,14 @@ class TargetAccess:
 
     def write(self, address: int, data: bytes) -> None:
         """Store bytes; raises TransferFaultError where nothing is mapped."""
+        if self.bulk and self.bulk.write(address, data):
+            return
         with self.client.paused():
             if self._is_memory(address):
                 self._check_mapped(address, len(data))
             self._select(physical=True)
             packets = (
-                b"M%x,%x:%b" % (at, size, data[at - address : at - address + size].hex().encode())
+                self._store(at, data[at - address : at - address + size])
                 for at, size in self._chunks(address, len(data))
             )
             for (at, size), reply in zip(
@@ -49,23 +57,42 @@ class TargetAccess:
 
     def read_register(self, name: str) -> int | None:
         """Value of a core register of a stopped target; None when the server does not offer it."""
-        register = self.client.registers.get(name)
-        if register is None:
-            return None
-        reply = self.client.request(b"p%x" % register.number)
-        value = _unhex(reply)
-        if len(value) != register.size:
-            raise ProbeError(f"the GDB server answered {reply!r} for register {name}")
-        return int.from_bytes(value, "little")
+        register = self._register(name)
+        return None if register is None else int.from_bytes(self._fetch(name, register), "little")
 
     def write_register(self, name: str, value: int) -> bool:
         """Set a core register; False when the server does not offer it."""
-        register = self.client.registers.get(name)
+        register = self._register(name)
         if register is None:
             return False
-        digits = value.to_bytes(register.size, "little").hex().encode()
+        size = register.size or len(self._fetch(name, register))
+        digits = value.to_bytes(size, "little").hex().encode()
         expect_ok([self.client.request(b"P%x=%b" % (register.number, digits))], f"to write register {name}")
         return True
+
+    def _register(self, name: str) -> Register | None:
+        """A server with an `inactive_sp` has no msp and psp: one of them is `sp`, the other is that."""
+        registers = self.client.registers
+        if name in ("msp", "psp") and "inactive_sp" in registers:
+            return registers["sp" if name == self._active_stack() else "inactive_sp"]
+        return registers.get(name)
+
+    def _active_stack(self) -> str:
+        """Handlers use msp; threads do too unless CONTROL.SPSEL says otherwise (ARMv7-M ARM, B1.4.1)."""
+        control, status = self.read_register("control"), self.read_register("xpsr")
+        return "psp" if (control or 0) & 2 and not (status or 0) & 0x1FF else "msp"
+
+    def _fetch(self, name: str, register: Register) -> bytes:
+        reply = self.client.request(b"p%x" % register.number)
+        value = _unhex(reply)
+        if len(value) != register.size and not (register.size is None and len(value) in (1, 2, 4)):
+            raise ProbeError(f"the GDB server answered {reply!r} for register {name}")
+        return value
+
+    def _store(self, address: int, data: bytes) -> bytes:
+        if self.client.dialect.binary_writes:
+            return b"X%x,%x:%b" % (address, len(data), data)
+        return b"M%x,%x:%b" % (address, len(data), data.hex().encode())
 
     def _chunks(self, address: int, length: int) -> Iterator[tuple[int, int]]:
         for offset in range(0, length, self._chunk):

@@ -6,7 +6,7 @@ Bits: ARMv7-M Architecture Reference Manual, C1.6 (DHCSR, DCRSR, DCRDR, DEMCR), 
 from __future__ import annotations
 
 from harness.devices.gdbrsp.access import TargetAccess
-from harness.devices.gdbrsp.client import SIGINT
+from harness.devices.gdbrsp.dialect import SIGINT
 from harness.devices.gdbrsp.units import BreakpointUnit, RegisterFile
 
 AIRCR, DFSR, DHCSR, DCRSR, DCRDR, DEMCR = (
@@ -85,8 +85,9 @@ class VirtualCore:
             self._run()
 
     def _run(self) -> None:
-        """Resume; a breakpoint that has just been hit is stepped over, or it would be hit again."""
-        if self._faults_at_last_stop & _BKPT and self._at_breakpoint():
+        """Resume; a breakpoint that has just been hit and would be hit again is stepped over."""
+        repeats = self._client.dialect.repeats_breakpoint
+        if repeats and self._faults_at_last_stop & _BKPT and self._at_breakpoint():
             self._client.step()
             self._ran = True
             self._faults_at_last_stop = self._stop_cause()
@@ -139,7 +140,7 @@ class VirtualCore:
         running = self._observe()
         if running:
             self._client.interrupt()
-        self._client.monitor(self._client.dialect.reset_command)
+        self._client.reset()
         self._was_reset = True
         self._faults_at_last_stop = 0
         self._faults = _VCATCH | _HALTED if catch else 0

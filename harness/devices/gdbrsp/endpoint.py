@@ -1,4 +1,8 @@
-"""Where a GDB server listens: `HOST:PORT`, `unix:PATH`, or `fd:N` for a socket this process already holds."""
+"""Where a GDB server listens, and whose it is.
+
+`HOST:PORT`, `unix:PATH`, or `fd:N` for a socket this process already holds; with `renode:` or `qemu:` before
+it for the server's dialect, which is QEMU's by default.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,17 @@ import socket
 
 from pyocd.core.exceptions import ProbeError
 
+from harness.devices.gdbrsp.dialect import DIALECTS, QEMU, Dialect
+
 CONNECT_TIMEOUT = 5.0
 
 _HOST_PORT = re.compile(r"(?P<host>\[[^\]]+\]|[^:]+):(?P<port>\d{1,5})")
+
+
+def split_dialect(address: str) -> tuple[Dialect, str]:
+    """The dialect that an address begins with, and the rest. A host may be called as a dialect is."""
+    name, _, rest = address.partition(":")
+    return (DIALECTS[name], rest) if name in DIALECTS and ":" in rest else (QEMU, address)
 
 
 def connect(address: str) -> socket.socket:
@@ -29,5 +41,6 @@ def connect(address: str) -> socket.socket:
     except OSError as error:
         raise ProbeError(f"no GDB server at gdbrsp:{address}: {error}") from error
     raise ProbeError(
-        f"gdbrsp:{address} is no address; write gdbrsp:HOST:PORT, gdbrsp:unix:PATH or gdbrsp:fd:N"
+        f"gdbrsp:{address} is no address; write gdbrsp:HOST:PORT, gdbrsp:unix:PATH or gdbrsp:fd:N,"
+        " for Renode gdbrsp:renode:HOST:PORT"
     )

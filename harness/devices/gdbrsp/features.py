@@ -17,10 +17,10 @@ _MAX_DOCUMENTS = 32
 
 @dataclass(frozen=True)
 class Register:
-    """A register as the server numbers it. `size` in bytes."""
+    """A register as the server numbers it. `size` in bytes; None: as many as the server answers, up to 4."""
 
     number: int
-    size: int
+    size: int | None
 
 
 def read_registers(fetch: Callable[[str], str]) -> dict[str, Register]:

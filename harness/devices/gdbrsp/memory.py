@@ -10,6 +10,7 @@ from pyocd.core.exceptions import TransferFaultError
 from pyocd.core.memory_interface import MemoryInterface
 
 from harness.devices.gdbrsp.access import SYSTEM_SPACE, TargetAccess
+from harness.devices.gdbrsp.bulk import BulkFiles
 from harness.devices.gdbrsp.client import RspClient
 from harness.devices.gdbrsp.core import VirtualCore
 from harness.devices.gdbrsp.units import BreakpointUnit, RegisterFile, WatchpointUnit, identification, is_v8m
@@ -24,10 +25,19 @@ class GdbMemoryInterface(MemoryInterface):  # type: ignore[misc]
         self._access = TargetAccess(client)
         cpuid = int.from_bytes(self._access.read(_CPUID, 4), "little")
         self._file = RegisterFile()
-        self._file.constants(identification(cpuid))
-        breakpoints = BreakpointUnit(client, self._file)
-        WatchpointUnit(client, self._file, v8m=is_v8m(cpuid))
-        VirtualCore(self._access, self._file, breakpoints)
+        self._file.constants({**identification(cpuid), **client.dialect.identification})
+        self._breakpoints = BreakpointUnit(client, self._file)
+        self._watchpoints = WatchpointUnit(client, self._file, v8m=is_v8m(cpuid))
+        VirtualCore(self._access, self._file, self._breakpoints)
+
+    def use_files(self, bulk: BulkFiles) -> None:
+        """Move large amounts of memory through files from now on."""
+        self._access.bulk = bulk
+
+    def release(self) -> None:
+        """Leave no breakpoint and no watchpoint behind."""
+        self._breakpoints.release()
+        self._watchpoints.release()
 
     def read_memory(
         self, addr: int, transfer_size: int = 32, now: bool = True, **attrs: Any
@@ -70,7 +80,7 @@ class GdbMemoryInterface(MemoryInterface):  # type: ignore[misc]
             writer = self._file.writers.get(address + offset)
             if writer is None or len(data) - offset < 4:
                 raise TransferFaultError(
-                    "the emulator drops a debugger's writes to the system control space",
+                    "an emulator does not take a debugger's writes to the system control space",
                     fault_address=address + offset,
                     length=4,
                 )

@@ -31,7 +31,7 @@ class GdbRemoteProbes(DebugProbe):  # type: ignore[misc]
 
 
 class GdbRemotePlugin(Plugin):  # type: ignore[misc]
-    """`pyocd cmd -u gdbrsp:HOST:PORT`, `gdbrsp:unix:PATH` or `gdbrsp:fd:N`."""
+    """`pyocd cmd -u gdbrsp:HOST:PORT`, `gdbrsp:unix:PATH`, `gdbrsp:fd:N`; `gdbrsp:renode:HOST:PORT`."""
 
     @property
     def name(self) -> str:
@@ -39,7 +39,7 @@ class GdbRemotePlugin(Plugin):  # type: ignore[misc]
 
     @property
     def description(self) -> str:
-        return "Emulators with a GDB remote protocol server (QEMU)"
+        return "Emulators with a GDB remote protocol server (QEMU, Renode)"
 
     def load(self) -> type[DebugProbe]:
         return GdbRemoteProbes

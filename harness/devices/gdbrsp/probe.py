@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Self
@@ -11,12 +12,14 @@ from pyocd.probe.debug_probe import DebugProbe
 
 from harness.devices.gdbrsp.client import RspClient
 from harness.devices.gdbrsp.dialect import QEMU, Dialect
-from harness.devices.gdbrsp.endpoint import connect
+from harness.devices.gdbrsp.endpoint import connect, split_dialect
 from harness.devices.gdbrsp.memory import GdbMemoryInterface
 
 if TYPE_CHECKING:
     from pyocd.core.memory_interface import MemoryInterface
     from pyocd.coresight.ap import APAddressBase
+
+LOG = logging.getLogger(__name__)
 
 _DPIDR = 0x5BA02477
 _CTRL_STAT = 4
@@ -42,13 +45,22 @@ class GdbRemoteProbe(DebugProbe):  # type: ignore[misc]
 
     @classmethod
     def at(cls, address: str) -> Self:
-        """A probe for the server at `HOST:PORT`, `unix:PATH` or `fd:N`; connects on open()."""
-        return cls(address, lambda: connect(address))
+        """A probe for the server at `HOST:PORT`, `unix:PATH` or `fd:N`, with its dialect and a colon before
+        it where that is not QEMU's; connects on open()."""
+        dialect, place = split_dialect(address)
+        return cls(address, lambda: connect(place), dialect)
 
     @classmethod
-    def over(cls, connection: socket.socket, name: str) -> Self:
+    def over(cls, connection: socket.socket, name: str, dialect: Dialect = QEMU) -> Self:
         """A probe over a socket already connected; it is the probe's from then on."""
-        return cls(name, lambda: connection)
+        return cls(name, lambda: connection, dialect)
+
+    @property
+    def memory(self) -> GdbMemoryInterface:
+        """The core's memory; raises ProbeError before open()."""
+        if self._memory is None:
+            raise ProbeError(f"the probe gdbrsp:{self._name} is not open")
+        return self._memory
 
     @property
     def client(self) -> RspClient:
@@ -97,9 +109,17 @@ class GdbRemoteProbe(DebugProbe):  # type: ignore[misc]
         self._client = client
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = self._memory = None
+        client, memory = self._client, self._memory
+        self._client = self._memory = None
+        if client is None or memory is None:
+            return
+        try:
+            if not client.broken:
+                memory.release()
+        except ProbeError as error:  # it ended, and its breakpoints with it
+            LOG.debug("gdbrsp:%s: breakpoints could not be removed: %s", self._name, error)
+        finally:
+            client.close()
 
     def connect(self, protocol: DebugProbe.Protocol | None = None) -> None:
         self._protocol = DebugProbe.Protocol.SWD

@@ -51,6 +51,10 @@ class BreakpointUnit:
                 lambda value, index=index: self._compare(index, value),  # type: ignore[misc]
             )
 
+    def release(self) -> None:
+        """Take every breakpoint out of the emulator, which would keep it for whoever connects next."""
+        self._control(2)
+
     def covers(self, address: int) -> bool:
         return bool(self._enabled) and (address | 1) in self._comparators
 
@@ -91,6 +95,11 @@ class WatchpointUnit:
                 lambda offset=offset: self._registers[offset],  # type: ignore[misc]
                 lambda value, offset=offset: self._write(offset, value),  # type: ignore[misc]
             )
+
+    def release(self) -> None:
+        """Take every watchpoint out of the emulator."""
+        for block in list(self._placed):
+            self._write(block + 8, 0)
 
     def _write(self, offset: int, value: int) -> None:
         self._registers[offset] = value

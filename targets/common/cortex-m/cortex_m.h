@@ -25,14 +25,17 @@
 #define FPCCR_ASPEN (1u << 31)
 #define FPCCR_LSPEN (1u << 30)
 
-#define NVIC_ISER0 REGISTER(0xE000E100u)
-#define NVIC_ICER0 REGISTER(0xE000E180u)
+#define NVIC_ISER(word) REGISTER(0xE000E100u + 4u * (word)) /* interrupts 32 * word and up */
+#define NVIC_ICER(word) REGISTER(0xE000E180u + 4u * (word))
 
 #define MPU_TYPE REGISTER(0xE000ED90u)
 #define MPU_CTRL REGISTER(0xE000ED94u)
 #define MPU_RNR REGISTER(0xE000ED98u)
 #define MPU_RBAR REGISTER(0xE000ED9Cu)
 #define MPU_RASR REGISTER(0xE000EDA0u)
+
+/* Exception frames do not hold floating-point registers (startup.c), so handlers must not use them. */
+#define INTERRUPT_HANDLER __attribute__((target("general-regs-only")))
 
 /* Open the first `sram_bytes` (a multiple of 1 KB) of the RAM at `ram`, make the rest of the code and SRAM quarters of
  * the address space fault, and flash read-only. Sizes of flash are powers of two. `extra` of `extra_bytes` (a power of

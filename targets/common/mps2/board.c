@@ -62,13 +62,10 @@ static volatile uint32_t board_timer_wraps;
 
 void trainbench_fault(void);
 
-/* Exception frames do not hold floating-point registers (startup.c), so handlers must not use them. */
-#define INTERRUPT_HANDLER __attribute__((target("general-regs-only")))
-
 INTERRUPT_HANDLER static void uart_interrupt(void) {
   while (UART_STATE & STATE_RX_FULL) {
     if (board_ring_in - board_ring_out == RING_BYTES) {
-      NVIC_ICER0 = 1u << UART_IRQ; /* the byte stays in the UART until board_wait comes round again */
+      NVIC_ICER(0) = 1u << UART_IRQ; /* the byte stays in the UART until board_wait comes round again */
       return;
     }
     UART_INTCLEAR = INTERRUPT_RX;
@@ -98,7 +95,7 @@ void board_init(void) {
   UART_CTRL = CTRL_TX_ENABLE | CTRL_RX_ENABLE | CTRL_RX_INTERRUPT;
   (void)UART_DATA; /* QEMU asks its character device for bytes only after a read: without this one it may never */
   TIMER_CTRL = 0;
-  NVIC_ISER0 = 1u << TIMER_IRQ;
+  NVIC_ISER(0) = 1u << TIMER_IRQ;
 }
 
 int board_uart_read(void) {
@@ -121,10 +118,10 @@ void board_uart_write(const uint8_t *data, uint32_t length) {
  * sleep. */
 void board_wait(void) {
   __asm volatile("cpsid i" ::: "memory");
-  NVIC_ISER0 = 1u << UART_IRQ;
+  NVIC_ISER(0) = 1u << UART_IRQ;
   if (board_ring_in == board_ring_out) __asm volatile("wfi" ::: "memory");
   __asm volatile("cpsie i\n isb" ::: "memory");
-  NVIC_ICER0 = 1u << UART_IRQ;
+  NVIC_ICER(0) = 1u << UART_IRQ;
   __asm volatile("dsb\n isb" ::: "memory");
 }
 

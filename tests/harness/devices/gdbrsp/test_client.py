@@ -20,6 +20,8 @@ def polite(payload: bytes) -> bytes:
         return b"PacketSize=1000"
     if payload.startswith(b"qXfer"):
         return XML
+    if payload == b"qqemu.PhyMemMode":
+        return b"0"
     return b"T05" if payload == b"?" else b"OK"
 
 
@@ -67,6 +69,12 @@ def test_a_polite_server_opens(server: Callable[[Reply], RspClient]) -> None:
     client.open()
     assert client.packet_size == 0x1000
     assert set(client.registers) == {"r0", "pc"}
+
+
+def test_another_server_is_told_from_qemu_and_how_to_reach_it(server: Callable[[Reply], RspClient]) -> None:
+    client = server(answering({b"qqemu": encode(b"")}))
+    with pytest.raises(ProbeError, match=r"not QEMU's.* write gdbrsp:renode:HOST:PORT"):
+        client.open()
 
 
 def test_silence_is_an_error_and_ends_the_connection(server: Callable[[Reply], RspClient]) -> None:
