@@ -15,6 +15,7 @@ import typer
 from harness.commands.accuracy import accuracy
 from harness.commands.bench import bench
 from harness.commands.compile import compile_command
+from harness.commands.datasets import datasets
 from harness.commands.figures import figures
 from harness.commands.profile import profile
 from harness.commands.report import report
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("targets")(targets)
+app.command("datasets")(datasets)
 app.command("compile")(compile_command)
 app.command("report")(report)
 app.command("figures")(figures)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -12,14 +12,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 
 @contextmanager
-def busy(doing: str) -> Iterator[None]:
-    """A spinner on stderr, if that is a terminal, while something without countable parts goes on."""
+def busy(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """A spinner on stderr, if that is a terminal, while something goes on.
+
+    Where its parts can be counted, the function that this gives may be told (done, total).
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield
+        yield lambda done, total: None
         return
-    with console.status(doing):
-        yield
+    with console.status(doing) as status:
+
+        def report(done: int, total: int) -> None:
+            # Text is laid out anew each time, which takes longer than a small picture.
+            if done % 64 == 0 or done == total:
+                status.update(f"{doing}: {done} of {total}")
+
+        yield report
 
 
 class ProgressWatcher:

@@ -15,7 +15,11 @@ BackboneOption = Annotated[
 ]
 DatasetOption = Annotated[
     str | None,
-    typer.Option("--dataset", metavar="SPEC", help="lfw, coco-mix:PATH.npz or vww:COCO_FOLDER."),
+    typer.Option(
+        "--dataset",
+        metavar="SPEC",
+        help="lfw, coco-mix:PATH.npz, vww:COCO_FOLDER, folder:PATH or cifar10:PATH; see docs/datasets.md.",
+    ),
 ]
 RoundingOption = Annotated[
     str | None, typer.Option("--rounding", help="Of weight updates: nearest, stochastic or extended.")
