@@ -112,6 +112,21 @@ def _check_range(layer: ConvLayer, bias: NDArray[np.int64], shift: int) -> None:
         )
 
 
+def layer_geometry(layer: ConvLayer) -> reference.ConvGeometry:
+    return reference.ConvGeometry(
+        in_height=layer.in_size,
+        in_width=layer.in_size,
+        in_channels=layer.in_channels,
+        out_height=layer.out_size,
+        out_width=layer.out_size,
+        out_channels=layer.out_channels,
+        kernel_height=layer.kernel_size,
+        kernel_width=layer.kernel_size,
+        stride=layer.stride,
+        padding=layer.kernel_size // 2,
+    )
+
+
 def lower(
     backbone: Backbone,
     scheme: Scheme,
@@ -166,18 +181,7 @@ class _Lowering:
     def _convolution(self, layer: ConvLayer, x: str) -> str:
         builder, name = self.builder, layer.name
         p = layer_parameters(layer, quantization_aware_scaling=self.scaling, rate=self.rate)
-        g = reference.ConvGeometry(
-            in_height=layer.in_size,
-            in_width=layer.in_size,
-            in_channels=layer.in_channels,
-            out_height=layer.out_size,
-            out_width=layer.out_size,
-            out_channels=layer.out_channels,
-            kernel_height=layer.kernel_size,
-            kernel_width=layer.kernel_size,
-            stride=layer.stride,
-            padding=layer.kernel_size // 2,
-        )
+        g = layer_geometry(layer)
         update = self.updates[name]
         store_bias = builder.state if update.bias else builder.constant
         weights = self._weights(layer, p.weight, update)
@@ -256,29 +260,33 @@ class _Lowering:
         builder.operator("global_average_pool", "pool", "pool", Phase.FORWARD, {"x": value}, {"y": pooled})
         features = builder.value("features", DType.FLOAT32, (channels,))
         builder.operator("dequantize", "features", "features", Phase.FORWARD, {"x": pooled}, {"y": features})
-        weight = builder.state(
-            "classifier.weight", DType.FLOAT32, np.zeros((self.classes, channels), np.float32)
-        )
-        bias = builder.state("classifier.bias", DType.FLOAT32, np.zeros(self.classes, np.float32))
-        logits = builder.value(LOGITS, DType.FLOAT32, (self.classes,))
-        builder.operator(
-            "fully_connected",
-            "classifier",
-            "classifier",
-            Phase.FORWARD,
-            {"x": features, "weight": weight, "bias": bias},
-            {"y": logits},
-        )
-        loss = builder.value(LOSS, DType.FLOAT32, ())
-        gradient = builder.value("logits.gradient", DType.FLOAT32, (self.classes,))
-        builder.operator(
-            "softmax_cross_entropy",
-            "loss",
-            "loss",
-            Phase.BACKWARD,
-            {"logits": logits, "label": LABEL},
-            {"loss": loss, "gradient": gradient},
-        )
+        add_classifier(builder, features, self.classes)
+
+
+def add_classifier(builder: ModuleBuilder, features: str, classes: int) -> None:
+    """From float32 features [C] to the loss: a float32 classifier, zero-initialized and always trained."""
+    (channels,) = builder.tensor(features).shape
+    weight = builder.state("classifier.weight", DType.FLOAT32, np.zeros((classes, channels), np.float32))
+    bias = builder.state("classifier.bias", DType.FLOAT32, np.zeros(classes, np.float32))
+    logits = builder.value(LOGITS, DType.FLOAT32, (classes,))
+    builder.operator(
+        "fully_connected",
+        "classifier",
+        "classifier",
+        Phase.FORWARD,
+        {"x": features, "weight": weight, "bias": bias},
+        {"y": logits},
+    )
+    loss = builder.value(LOSS, DType.FLOAT32, ())
+    gradient = builder.value("logits.gradient", DType.FLOAT32, (classes,))
+    builder.operator(
+        "softmax_cross_entropy",
+        "loss",
+        "loss",
+        Phase.BACKWARD,
+        {"logits": logits, "label": LABEL},
+        {"loss": loss, "gradient": gradient},
+    )
 
 
 def _quantization(quantization: LayerQuantization) -> Quantization:

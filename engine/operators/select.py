@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from engine.graph import Array, DType, Graph, Operator
 from engine.operators.kind import Emitter, OperatorKind, StepContext, expect, register
 
+_FUNCTION = {DType.INT8: "tb_select_channels_i8", DType.FLOAT32: "tb_float_select_channels"}
+
 
 @register
 class SelectChannels(OperatorKind):
@@ -18,7 +20,11 @@ class SelectChannels(OperatorKind):
 
     def check(self, op: Operator, graph: Graph) -> None:
         x, channels, y = (graph.operand(op, role) for role in ("x", "channels", "y"))
-        expect(x.dtype is y.dtype is DType.INT8 and len(x.shape) == 3, op, "x and y must be i8 HWC")
+        expect(
+            x.dtype is y.dtype and x.dtype in _FUNCTION and len(x.shape) == 3,
+            op,
+            "x and y must be i8 or f32 HWC",
+        )
         expect(x.shape[:2] == y.shape[:2], op, f"x has shape {x.shape}, y {y.shape}")
         expect(x.quantization == y.quantization, op, "x and y must have one quantization")
         expect(channels.dtype is DType.UINT16, op, "channels must be u16")
@@ -40,5 +46,6 @@ class SelectChannels(OperatorKind):
         operands = ", ".join(
             emitter.pointer(name) for name in (op.input("x"), op.input("channels"), op.output("y"))
         )
-        count = graph.operand(op, "y").shape[2]
-        return f"if (training) tb_select_channels_i8({operands}, {height * width}u, {channels}u, {count}u);"
+        y = graph.operand(op, "y")
+        count, function = y.shape[2], _FUNCTION[y.dtype]
+        return f"if (training) {function}({operands}, {height * width}u, {channels}u, {count}u);"

@@ -72,8 +72,8 @@ def merged_weights(op: Operator, values: Mapping[str, Array], *, depthwise: bool
     return merged
 
 
-def check_weights(op: Operator, graph: Graph, *, depthwise: bool) -> None:
-    """Dtypes, roles and shapes of the weight operands agree with the geometry."""
+def check_geometry(op: Operator, *, depthwise: bool) -> None:
+    """The output's size follows from the input's."""
     g = geometry(op)
     expect(
         g.stride >= 1 and g.kernel_height >= 1 and g.kernel_width >= 1,
@@ -87,6 +87,12 @@ def check_weights(op: Operator, graph: Graph, *, depthwise: bool) -> None:
         expect(found == expected, op, f"output {axis} should be {expected}, found {found}")
     if depthwise:
         expect(g.in_channels == g.out_channels, op, "a depthwise convolution keeps its channel count")
+
+
+def check_weights(op: Operator, graph: Graph, *, depthwise: bool) -> None:
+    """Dtypes, roles and shapes of the weight operands agree with the geometry."""
+    g = geometry(op)
+    check_geometry(op, depthwise=depthwise)
     total = 0
     for role, where in (("frozen", Role.CONSTANT), ("trainable", Role.STATE)):
         name = op.find_input(role)
