@@ -220,23 +220,29 @@ def _select(layer: ConvLayer, ratio: float, selection: str) -> tuple[int, ...]:
     return tuple(sorted(np.argsort(-norms, kind="stable")[:count].tolist()))
 
 
-def extra_memory(scheme: Scheme, backbone: Backbone) -> int:
+def extra_memory(scheme: Scheme, backbone: Backbone, value_bits: int = 8) -> int:
     """Extra training memory in bytes by the paper's analytic rule (always labelled analytic).
 
     Per convolution with a trained bias: one mask bit an output element and 32 bits a bias. Where weights are
     trained: 8 bits an updated weight and 8 bits an element of the input's updated channels. The classifier: 8
     bits an input element. Source: accounting of the authors' simulator, facts of section 3.2 and figure 9.
+
+    `value_bits`: 32 in place of 8 for a float32 network, of which the authors give no accounting.
     """
+    return (extra_memory_bits(scheme, backbone, value_bits) + 7) // 8
+
+
+def extra_memory_bits(scheme: Scheme, backbone: Backbone, value_bits: int = 8) -> int:
+    """`extra_memory` before it is rounded up to bytes: a sum over what the scheme updates."""
     bits = 0
     for layer, update in zip(backbone.layers, layer_updates(scheme, backbone), strict=True):
         if update.bias or update.channels:
             bits += layer.out_size**2 * layer.out_channels
         if update.bias:
             bits += 32 * layer.out_channels
-        bits += 8 * layer.in_size**2 * len(update.channels)
-        bits += 8 * trained_weights(layer, update)
-    last = backbone.layers[-1]
-    return (bits + 8 * last.out_channels + 7) // 8
+        bits += value_bits * layer.in_size**2 * len(update.channels)
+        bits += value_bits * trained_weights(layer, update)
+    return bits + value_bits * backbone.layers[-1].out_channels
 
 
 def trained_weights(layer: ConvLayer, update: LayerUpdate) -> int:
