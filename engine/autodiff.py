@@ -14,7 +14,8 @@ from engine.errors import GraphError
 from engine.graph import DType, Module, Operator, Phase, Role, Tensor
 from engine.operators import kind_of
 from engine.operators.exponents import exponent_name, exponent_role
-from engine.operators.update_operands import ROUNDINGS
+from engine.operators.update_operands import KEPT_BY, ROUNDINGS
+from engine.update_rules import DEFAULT_RULE, RULES, UpdateRule
 
 GRADIENTS = ("f32", "i16")
 """Gradients of feature maps: float32, or int16 with one exponent a tensor (docs/numerics.md)."""
@@ -22,18 +23,25 @@ GRADIENTS = ("f32", "i16")
 _LOW_START = 128  # w + 1/2: the integer part is then the rounded weight
 
 
-def differentiate(module: Module, loss: str, *, rounding: str, accumulate: int, gradient: str) -> Module:
+_SGD = UpdateRule()
+
+
+def differentiate(
+    module: Module, loss: str, *, rounding: str, accumulate: int, gradient: str, rule: UpdateRule = _SGD
+) -> Module:
     """The module with backward and update operators appended.
 
     rounding: nearest, stochastic or extended. accumulate: images per update; above 1 every trained tensor
-    gets a float32 accumulator. gradient: f32 or i16. Raises GraphError where an operator on the path has no
-    gradient rule.
+    gets a float32 accumulator. gradient: f32 or i16. rule: how gradients become steps; what it keeps becomes
+    state. Raises GraphError where an operator on the path has no gradient rule.
     """
     if rounding not in ROUNDINGS:
         raise GraphError(f"rounding {rounding!r}; known are {', '.join(ROUNDINGS)}")
     if gradient not in GRADIENTS:
         raise GraphError(f"gradient {gradient!r}; known are {', '.join(GRADIENTS)}")
-    tape = _Tape(module, rounding=rounding, accumulate=accumulate, integers=gradient == "i16")
+    if rule.name not in RULES:
+        raise GraphError(f"update rule {rule.name!r}; known are {', '.join(RULES)}")
+    tape = _Tape(module, rounding=rounding, accumulate=accumulate, integers=gradient == "i16", rule=rule)
     tape.run(loss)
     return tape.builder.finish(module.graph.outputs)
 
@@ -41,11 +49,14 @@ def differentiate(module: Module, loss: str, *, rounding: str, accumulate: int, 
 class _Tape:
     """Implements `engine.operators.kind.Tape`."""
 
-    def __init__(self, module: Module, *, rounding: str, accumulate: int, integers: bool) -> None:
+    def __init__(
+        self, module: Module, *, rounding: str, accumulate: int, integers: bool, rule: UpdateRule
+    ) -> None:
         self.builder = ModuleBuilder(module.graph.name, module)
         self._rounding = rounding
         self._accumulate = accumulate
         self._integers = integers
+        self._rule = rule
         self._wanted = _downstream_of_state(module)
         self._gradients: dict[str, str] = {}
         self._streams = {
@@ -106,16 +117,29 @@ class _Tape:
         self.builder.value(exponent_name(gradient), DType.INT32, ())
         return gradient
 
-    def update_operands(self, state: str) -> tuple[dict[str, str], dict[str, int | str]]:
+    def update_operands(self, state: str) -> tuple[dict[str, str], dict[str, int | float | str]]:
         tensor = self.builder.tensor(state)
         operands: dict[str, str] = {}
         if self._rounding == "extended" and tensor.dtype is DType.INT8:
             start = np.full(tensor.shape, _LOW_START, np.uint8)
             operands["low"] = self.builder.state(f"{state}.low", DType.UINT8, start)
-        if self._accumulate > 1:
-            zeros = np.zeros(tensor.shape, np.float32)
-            operands["accumulator"] = self.builder.state(f"{state}.accumulator", DType.FLOAT32, zeros)
-        return operands, {"rounding": self._rounding, "stream": self._streams[state]}
+        operands.update(self._kept(tensor))
+        values = self._rule_attributes(self._rule.convolution_rate)
+        return operands, {"rounding": self._rounding, "stream": self._streams[state], **values}
+
+    def classifier_operands(self, state: str) -> tuple[dict[str, str], dict[str, int | float | str]]:
+        return self._kept(self.builder.tensor(state)), self._rule_attributes(1.0)
+
+    def _kept(self, tensor: Tensor) -> dict[str, str]:
+        """The accumulator and what the rule keeps beside a trained tensor, by role."""
+        roles = (*(("accumulator",) if self._accumulate > 1 else ()), *KEPT_BY[self._rule.name])
+        zeros = np.zeros(tensor.shape, np.float32)
+        return {role: self.builder.state(f"{tensor.name}.{role}", DType.FLOAT32, zeros) for role in roles}
+
+    def _rule_attributes(self, rate: float) -> dict[str, int | float | str]:
+        if self._rule.name == DEFAULT_RULE:
+            return {}
+        return {"rule": self._rule.name, "rate": rate, "momentum": self._rule.momentum}
 
     def emit(
         self,

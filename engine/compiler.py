@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from engine.autodiff import GRADIENTS, differentiate
@@ -13,20 +13,28 @@ from engine.codegen.emitter import CEmitter, check_identifiers
 from engine.codegen.folder import write_folder
 from engine.codegen.interface import SourceFacts
 from engine.codegen.layout import state_bytes
-from engine.codegen.source import trainer_source
+from engine.codegen.source import is_floating, trainer_source
 from engine.errors import CodegenError
 from engine.frontends.backbone import Backbone
-from engine.graph import Graph, Module, Role
+from engine.graph import Graph, Module
 from engine.liveness import peak_live_bytes
 from engine.lowering import LOSS, lower
+from engine.lowering_float import lower_float
 from engine.memory_plan import MemoryPlan, plan_module
-from engine.operators.update_operands import ROUNDINGS
+from engine.operators.update_operands import ROUNDINGS, trained_state
 from engine.passes.prune import prune
 from engine.regions import choose_regions
 from engine.schedule import schedule
 from engine.schemes import Scheme, describe_weights, extra_memory
 from engine.text import print_graph
-from engine.update_rules import DEFAULT_MOMENTUM, DEFAULT_PRECISION, DEFAULT_RULE, PRECISIONS, RULES
+from engine.update_rules import (
+    DEFAULT_MOMENTUM,
+    DEFAULT_PRECISION,
+    DEFAULT_RULE,
+    PRECISIONS,
+    RULES,
+    UpdateRule,
+)
 from engine.verifier import verify
 
 DEFAULT_ROUNDING = "stochastic"
@@ -84,18 +92,19 @@ class CompiledTrainer:
         return self.module.graph
 
 
+def effective_options(options: CompileOptions) -> CompileOptions:
+    """What the options come to: of a float32 network the gradients are float32, its updates are rounded to
+    nearest as all its operations are, and there is no quantization to scale gradients for."""
+    if options.precision != "fp32":
+        return options
+    return replace(options, gradient="f32", rounding="nearest", qas=False)
+
+
 def build_module(backbone: Backbone, scheme: Scheme, options: CompileOptions) -> tuple[Module, str]:
     """The complete training graph in execution order, verified after each pass; and the name of the order."""
     _check_options(options)
-    module = verify(
-        lower(
-            backbone,
-            scheme,
-            classes=options.classes,
-            quantization_aware_scaling=options.qas,
-            convolution_rate=options.convolution_rate,
-        )
-    )
+    options = effective_options(options)
+    module = verify(_lowered(backbone, scheme, options))
     module = verify(
         differentiate(
             module,
@@ -103,6 +112,7 @@ def build_module(backbone: Backbone, scheme: Scheme, options: CompileOptions) ->
             rounding=options.rounding,
             accumulate=options.accumulate,
             gradient=options.gradient,
+            rule=UpdateRule(options.rule, options.momentum, options.convolution_rate),
         )
     )
     module = verify(prune(module))
@@ -110,10 +120,25 @@ def build_module(backbone: Backbone, scheme: Scheme, options: CompileOptions) ->
     return verify(module.with_graph(chosen.graph)), chosen.order
 
 
+def _lowered(backbone: Backbone, scheme: Scheme, options: CompileOptions) -> Module:
+    """The forward graph. Rules other than sgd know the rate of convolutions themselves."""
+    rate = options.convolution_rate if options.rule == DEFAULT_RULE else 1.0
+    if options.precision == "fp32":
+        return lower_float(backbone, scheme, classes=options.classes, update_factor=rate)
+    return lower(
+        backbone,
+        scheme,
+        classes=options.classes,
+        quantization_aware_scaling=options.qas,
+        convolution_rate=rate,
+    )
+
+
 def compile_trainer(
     backbone: Backbone, scheme: Scheme, options: CompileOptions, out_dir: Path
 ) -> CompiledTrainer:
     """Compile to `out_dir`; the same input writes the same bytes. Raises EngineError's kinds."""
+    options = effective_options(options)
     module, order = build_module(backbone, scheme, options)
     check_identifiers(module.graph)
     regions = choose_regions(module.graph)
@@ -141,6 +166,8 @@ def compile_trainer(
         plan_table=table,
         arena_bytes=plan.arena_bytes,
         images_per_update=options.accumulate,
+        rule=options.rule,
+        updates=_describe_updates(options),
     )
     write_folder(
         out_dir,
@@ -151,9 +178,8 @@ def compile_trainer(
             "plan.json": plan_json,
             "graph.txt": text,
         },
+        floating=is_floating(module.graph),
     )
-    state = list(module.graph.with_role(Role.STATE))
-    trained = [tensor for tensor in state if not tensor.name.endswith((".low", ".accumulator"))]
     return CompiledTrainer(
         folder=out_dir,
         network=backbone.name,
@@ -166,10 +192,25 @@ def compile_trainer(
         state_bytes=state_bytes(module.graph),
         updated_bias_layers=scheme.bias_last,
         updated_weight_layers=describe_weights(scheme),
-        trainable_values=sum(tensor.elements for tensor in trained),
-        extra_memory_analytic=extra_memory(scheme, backbone),
+        trainable_values=sum(tensor.elements for tensor in trained_state(module.graph)),
+        extra_memory_analytic=extra_memory(scheme, backbone, 32 if options.precision == "fp32" else 8),
         module=module,
     )
+
+
+def _describe_updates(options: CompileOptions) -> str:
+    """One line: the update rule with its constants, and what comes before and after it."""
+    rule = options.rule
+    if rule in ("momentum", "lars"):
+        rule += f" {options.momentum:g}"
+    images = "" if options.accumulate == 1 else f", every {options.accumulate} images"
+    rate = (
+        ""
+        if options.convolution_rate == 1
+        else f", convolutions at {options.convolution_rate:g} times the rate"
+    )
+    scaling = "with" if options.qas else "without"
+    return f"{rule}{images}, {scaling} quantization-aware scaling{rate}; {options.rounding} rounding"
 
 
 def _check_options(options: CompileOptions) -> None:
@@ -191,7 +232,7 @@ def _check_options(options: CompileOptions) -> None:
             f"convolutions at {options.convolution_rate} times the learning rate; {1 / largest:g} to"
             f" {largest:g} is possible"
         )
-    if (options.rule, options.precision) != (DEFAULT_RULE, DEFAULT_PRECISION):
-        raise CodegenError("only sgd on int8 networks can be compiled so far")
+    if options.rule in ("adam", "lars"):
+        raise CodegenError("only sgd and momentum can be compiled so far")
     if not 1 <= options.accumulate <= 65535:
         raise CodegenError(f"accumulation over {options.accumulate} images; 1 to 65535 are possible")

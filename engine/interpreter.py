@@ -11,6 +11,8 @@ from engine.errors import GraphError
 from engine.graph import Array, DType, Graph, Module, Operator, Phase, Role, Tensor
 from engine.lowering import IMAGE, LABEL, LOGITS, LOSS
 from engine.operators import StepContext, kind_of, reference
+from engine.operators.update_operands import rule_of
+from engine.update_rules import DEFAULT_RULE
 
 LARGEST_LEARNING_RATE = 2.0**30
 """Times the largest update scale this is still a finite float32; the C relies on it."""
@@ -24,6 +26,8 @@ class Interpreter:
             raise GraphError(
                 f"in real semantics every image is applied at once, not {images_per_update} together"
             )
+        if real and any(rule_of(op) != DEFAULT_RULE for op in module.graph.operators):
+            raise GraphError("real semantics are those of stochastic gradient descent, not of another rule")
         self.module = module
         self._images_per_update = images_per_update
         self._real = real

@@ -9,12 +9,24 @@ the learning rate, times `convolution_rate` for convolutions. Definitions to the
     lars      You et al., 2017: step = e · m, m ← momentum · m + trust · ‖w‖ / ‖g‖ · g; norms over a tensor
 """
 
+from dataclasses import dataclass
+
 RULES = ("sgd", "momentum", "adam", "lars")
 
 DEFAULT_RULE = "sgd"
 
 DEFAULT_MOMENTUM = 0.9
 """Of momentum and lars; the value of the paper (table 4)."""
+
+
+@dataclass(frozen=True)
+class UpdateRule:
+    """A rule with its constants. convolution_rate: of rules other than sgd, where no scale can hold it."""
+
+    name: str = DEFAULT_RULE
+    momentum: float = DEFAULT_MOMENTUM
+    convolution_rate: float = 1.0
+
 
 PRECISIONS = ("int8", "fp32")
 """int8: the quantized network as it was made. fp32: a float32 graph of the same backbone (host)."""

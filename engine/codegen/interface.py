@@ -10,6 +10,7 @@ from engine.codegen.emitter import CEmitter
 from engine.codegen.layout import state_bytes, state_order
 from engine.graph import Graph, Module
 from engine.lowering import IMAGE, LOGITS
+from engine.update_rules import DEFAULT_RULE
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class SourceFacts:
     plan_table: str
     arena_bytes: int
     images_per_update: int
+    rule: str = DEFAULT_RULE
+    updates: str = ""
 
 
 def interface(module: Module, emitter: CEmitter, facts: SourceFacts, backward: str) -> str:
@@ -34,7 +37,7 @@ def interface(module: Module, emitter: CEmitter, facts: SourceFacts, backward: s
         f"int8_t *trainer_input(void) {{ return {emitter.pointer(IMAGE)}; }}",
         f"const float *trainer_logits(void) {{ return {emitter.pointer(LOGITS)}; }}",
         "const float *trainer_predict(void) {\n  forward(0);\n  return trainer_logits();\n}",
-        _train_step(len(module.graph.operators), facts.images_per_update, backward),
+        _train_step(len(module.graph.operators), facts, backward),
         _spans(module.graph),
     ]
     return "\n\n".join(functions)
@@ -78,17 +81,20 @@ def _reset(module: Module) -> str:
 }}"""
 
 
-def _train_step(operators: int, images_per_update: int, backward: str) -> str:
-    every = images_per_update
+def _train_step(operators: int, facts: SourceFacts, backward: str) -> str:
+    every = facts.images_per_update
     apply = "1u" if every == 1 else f"(uint8_t)((steps + 1u) % {every}u == 0u)"
+    plain = facts.rule == DEFAULT_RULE
+    rate = "learning_rate" if plain else "1.0f"
+    of_rule = "" if plain else "\n      .rate = learning_rate,"
     return f"""float trainer_train_step(uint32_t label) {{
   float loss;
   const tb_step_t step = {{
-      .learning_rate = learning_rate,
+      .learning_rate = {rate},
       .step_key = tb_mix(seed + 0x9e3779b9u * steps),
       .apply = {apply},
       .accumulate = {int(every > 1)}u,
-      .mean = 1.0f / {every}.0f,
+      .mean = 1.0f / {every}.0f,{of_rule}
   }};
   TRAINER_START();
   forward(1);

@@ -25,7 +25,7 @@ _INCLUDES = """#include "trainer.h"
 #include "tb_channel_groups.h"
 #include "tb_kernels.h"
 #include "tb_stream.h"
-
+{more}
 #ifdef TRAINER_PROFILE
 /* Whoever links these reads a clock there: at the start of a step; where an operator begins to run (each
  * time if it runs by strips of rows or groups of channels); and, with the number of operators, at the end. */
@@ -53,7 +53,7 @@ def trainer_source(
     functions = [_region_function(graph, emitter, region) for region in regions]
     backward = _statements(graph, emitter, regions, range(forward_count, len(graph.operators)))
     sections = [
-        _head(graph, facts) + "\n" + _INCLUDES,
+        _head(graph, facts) + "\n" + _INCLUDES.replace("{more}", _more_includes(graph)),
         memory_definitions(graph, facts.arena_bytes),
         "\n".join(emitter.definitions),
         *functions,
@@ -61,6 +61,15 @@ def trainer_source(
         interface(module, emitter, facts, "\n".join(backward)),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def is_floating(graph: Graph) -> bool:
+    """Whether the graph is that of a float32 network."""
+    return any(op.kind.startswith("float_") for op in graph.operators)
+
+
+def _more_includes(graph: Graph) -> str:
+    return '#include "tb_float.h"\n' if is_floating(graph) else ""
 
 
 def _forward_count(graph: Graph) -> int:
@@ -84,6 +93,7 @@ def _head(graph: Graph, facts: SourceFacts) -> str:
  * {comment(facts.description)}
  *
  * Multiply-accumulates per training step: forward {forward}, backward {backward}, weight updates {update}.
+ * Updates: {comment(facts.updates)}.
  *
  * Memory plan of the arena (bytes; a buffer lives in operators [first, last)):
 {table}

@@ -9,6 +9,8 @@ import numpy as np
 from engine.graph import Array, DType, Graph, Operator, Phase, Role
 from engine.operators import reference
 from engine.operators.kind import Emitter, OperatorKind, StepContext, Tape, expect, register
+from engine.operators.update_operands import KEPT_ROLES, check_rule, declare_update, descent, rule_of
+from engine.update_rules import DEFAULT_RULE
 
 
 @register
@@ -52,10 +54,11 @@ class FullyConnected(OperatorKind):
             )
             tape.contribute(op.input("x"), dx)
         if tape.is_state(op.input("weight")):
-            operands = {
-                f"{role}_accumulator": tape.update_operands(op.input(role))[0].get("accumulator")
-                for role in ("weight", "bias")
-            }
+            operands: dict[str, str] = {}
+            values: dict[str, int | float | str] = {}
+            for role in ("weight", "bias"):
+                kept, values = tape.classifier_operands(op.input(role))
+                operands.update({f"{role}_{name}": tensor for name, tensor in kept.items()})
             tape.emit(
                 "fully_connected_update",
                 f"{op.name}.update",
@@ -69,6 +72,7 @@ class FullyConnected(OperatorKind):
                     **operands,
                 },
                 {},
+                **values,
             )
 
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
@@ -169,8 +173,10 @@ class FullyConnectedUpdate(OperatorKind):
 
     name = "fully_connected_update"
     inputs = ("gradient", "x", "weight", "bias")
-    optional_inputs = ("weight_accumulator", "bias_accumulator")
-    mutates = ("weight", "bias", "weight_accumulator", "bias_accumulator")
+    optional_inputs = tuple(
+        f"{tensor}_{role}" for tensor in ("weight", "bias") for role in ("accumulator", *KEPT_ROLES)
+    )
+    mutates = ("weight", "bias", *optional_inputs)
 
     def check(self, op: Operator, graph: Graph) -> None:
         gradient, x, weight, bias = (graph.operand(op, role) for role in ("gradient", "x", "weight", "bias"))
@@ -180,32 +186,23 @@ class FullyConnectedUpdate(OperatorKind):
             "shapes do not fit",
         )
         expect(weight.role is Role.STATE and bias.role is Role.STATE, op, "weight and bias must be state")
+        check_rule(op, graph, weight, "weight_")
+        check_rule(op, graph, bias, "bias_")
 
     def evaluate(
         self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
     ) -> dict[str, Array]:
         weight, bias, dz, x = (values[role] for role in ("weight", "bias", "gradient", "x"))
-        if "weight_accumulator" not in values:
+        if rule_of(op) == DEFAULT_RULE and "weight_accumulator" not in values:
             weight, bias = reference.fully_connected_update(weight, bias, dz, x, step.learning_rate)
             return {"weight": weight, "bias": bias}
-        outer = reference.fully_connected_grad_weight(dz, x)
-        weight_total = reference.accumulate(values["weight_accumulator"], outer)
-        bias_total = reference.accumulate(values["bias_accumulator"], dz)
-        if not step.apply:
-            return {"weight_accumulator": weight_total, "bias_accumulator": bias_total}
-        weight, bias = reference.fully_connected_update_accumulated(
-            weight,
-            bias,
-            reference.mean_gradient(weight_total, step.images_per_update),
-            reference.mean_gradient(bias_total, step.images_per_update),
-            step.learning_rate,
-        )
-        return {
-            "weight": weight,
-            "bias": bias,
-            "weight_accumulator": np.zeros_like(weight_total),
-            "bias_accumulator": np.zeros_like(bias_total),
-        }
+        result: dict[str, Array] = {}
+        for role, gradient in (("weight", reference.fully_connected_grad_weight(dz, x)), ("bias", dz)):
+            d, kept = descent(op, gradient, None, values, step, f"{role}_")
+            result.update(kept)
+            if d is not None:
+                result[role] = reference.move_float(values[role], d)
+        return result
 
     def evaluate_real(
         self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
@@ -218,9 +215,17 @@ class FullyConnectedUpdate(OperatorKind):
 
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
         classes, features = graph.operand(op, "weight").shape
-        roles = ("gradient", "x", "weight", "bias", "weight_accumulator", "bias_accumulator")
-        operands = ", ".join(emitter.pointer(op.find_input(role)) for role in roles)
-        return f"tb_fully_connected_update_f32({operands}, &step, {classes}u, {features}u);"
+        operands = ", ".join(emitter.pointer(op.input(role)) for role in ("gradient", "x", "weight", "bias"))
+        if rule_of(op) != DEFAULT_RULE:
+            updates = ", ".join(
+                declare_update(op, emitter, f"{role}_update", f"{role}_") for role in ("weight", "bias")
+            )
+            function = "tb_fully_connected_update_by_rule_f32"
+            return f"{function}({operands}, {updates}, &step, {classes}u, {features}u);"
+        accumulators = ", ".join(
+            emitter.pointer(op.find_input(f"{role}_accumulator")) for role in ("weight", "bias")
+        )
+        return f"tb_fully_connected_update_f32({operands}, {accumulators}, &step, {classes}u, {features}u);"
 
     def macs(self, op: Operator, graph: Graph) -> int:
         return graph.operand(op, "weight").elements

@@ -18,7 +18,7 @@ from engine.operators.kind import (
     expect,
     register,
 )
-from engine.operators.update_operands import apply_int8_update, check_update, declare_update
+from engine.operators.update_operands import KEPT_ROLES, apply_int8_update, check_update, declare_update
 from engine.operators.weights import (
     WEIGHT_ROLES,
     check_weights,
@@ -109,8 +109,8 @@ class WeightUpdate(OperatorKind):
     depthwise: ClassVar[bool]
     gradient_dtype: ClassVar[DType] = DType.FLOAT32
     inputs: ClassVar[tuple[str, ...]] = ("gradient", "x", "trainable", "scale")
-    optional_inputs = ("channels", "low", "accumulator")
-    mutates = ("trainable", "low", "accumulator")
+    optional_inputs = ("channels", "low", "accumulator", *KEPT_ROLES)
+    mutates = ("trainable", "low", "accumulator", *KEPT_ROLES)
 
     def check(self, op: Operator, graph: Graph) -> None:
         g = geometry(op)

@@ -19,7 +19,7 @@ from engine.operators.kind import (
     expect,
     register,
 )
-from engine.operators.update_operands import accumulated, check_update, declare_update, rounding_of
+from engine.operators.update_operands import KEPT_ROLES, check_update, declare_update, descent, rounding_of
 
 
 @register
@@ -83,8 +83,8 @@ class BiasUpdate(OperatorKind):
     gradient_dtype: ClassVar[DType] = DType.FLOAT32
     name = "bias_update"
     inputs: ClassVar[tuple[str, ...]] = ("gradient", "bias", "scale")
-    optional_inputs = ("accumulator",)
-    mutates = ("bias", "accumulator")
+    optional_inputs = ("accumulator", *KEPT_ROLES)
+    mutates = ("bias", "accumulator", *KEPT_ROLES)
 
     def check(self, op: Operator, graph: Graph) -> None:
         gradient, bias = graph.operand(op, "gradient"), graph.operand(op, "bias")
@@ -104,14 +104,12 @@ class BiasUpdate(OperatorKind):
     def evaluate(
         self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
     ) -> dict[str, Array]:
-        ready, result = accumulated(self._gradient(values), values, step)
-        if ready is None:
+        d, result = descent(op, self._gradient(values), values["scale"], values, step)
+        if d is None:
             return result
-        result["bias"] = reference.apply_bias(
+        result["bias"] = reference.move_bias(
             values["bias"],
-            ready,
-            values["scale"],
-            step.learning_rate,
+            d,
             rounding_of(op),
             step.step_key,
             op.integer("stream"),

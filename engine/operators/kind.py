@@ -57,8 +57,15 @@ class Tape(Protocol):
     def new_gradient(self, value: str, suffix: str) -> str:
         """A tensor with the shape of `value`: float32, or int16 with an exponent."""
 
-    def update_operands(self, state: str) -> tuple[dict[str, str], dict[str, int | str]]:
-        """Inputs (`low`, `accumulator`) and attributes (`rounding`, `stream`) of an update of `state`."""
+    def update_operands(self, state: str) -> tuple[dict[str, str], dict[str, int | float | str]]:
+        """Inputs and attributes of an update of a convolution's `state`.
+
+        Inputs: `low`, `accumulator`, and what the update rule keeps. Attributes: `rounding`, `stream`; of
+        rules other than sgd `rule` and its constants.
+        """
+
+    def classifier_operands(self, state: str) -> tuple[dict[str, str], dict[str, int | float | str]]:
+        """The same for float32 `state` of the classifier, which nothing rounds and no factor makes faster."""
 
     def emit(
         self,

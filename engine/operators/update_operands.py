@@ -1,4 +1,4 @@
-"""Operands shared by all updates of quantized tensors: scale, low bytes, accumulator, rounding."""
+"""Operands shared by all updates: scale, low bytes, accumulator, rounding, and what an update rule keeps."""
 
 from __future__ import annotations
 
@@ -7,16 +7,53 @@ from collections.abc import Mapping
 import numpy as np
 
 from engine.graph import Array, DType, Graph, Operator, Role, Tensor
-from engine.operators import reference
+from engine.operators import reference, rules
 from engine.operators.fixed_point import Float32
 from engine.operators.kind import Emitter, StepContext, expect
 from engine.operators.updates import Rounding
+from engine.update_rules import DEFAULT_RULE, RULES
+
+KEPT_BY = {"sgd": (), "momentum": ("momentum",)}
+"""What each rule keeps beside a trained value: roles of float32 state."""
+KEPT_ROLES = ("momentum",)
+AUXILIARY_ROLES = ("low", "accumulator", *KEPT_ROLES)
+"""Of state that belongs to a trained tensor and is named after it."""
 
 ROUNDINGS = tuple(rounding.name.lower() for rounding in Rounding)
 
 
 def rounding_of(op: Operator) -> Rounding:
     return Rounding[op.text("rounding").upper()]
+
+
+def rule_of(op: Operator) -> str:
+    """The update rule's name; operators of sgd do not say it."""
+    return str(dict(op.attributes).get("rule", DEFAULT_RULE))
+
+
+def trained_state(graph: Graph) -> list[Tensor]:
+    """State tensors that are trained, without what belongs to them; in network order."""
+    suffixes = tuple(f".{role}" for role in AUXILIARY_ROLES)
+    return [tensor for tensor in graph.with_role(Role.STATE) if not tensor.name.endswith(suffixes)]
+
+
+def check_rule(op: Operator, graph: Graph, updated: Tensor, prefix: str = "") -> None:
+    """What the rule keeps is there and fits the tensor `updated`; its roles begin with `prefix`."""
+    expect(rule_of(op) in RULES, op, f"rule must be one of {', '.join(RULES)}")
+    for role in KEPT_ROLES:
+        name, expected = op.find_input(prefix + role), role in KEPT_BY[rule_of(op)]
+        expect((name is not None) == expected, op, f"{prefix}{role} does not go with rule {rule_of(op)}")
+        if name is not None:
+            _check_kept(op, graph.tensor(name), updated, DType.FLOAT32)
+
+
+def _check_kept(op: Operator, tensor: Tensor, updated: Tensor, dtype: DType) -> None:
+    expect(tensor.dtype is dtype and tensor.role is Role.STATE, op, f"{tensor.name} must be {dtype} state")
+    expect(
+        tensor.shape == updated.shape,
+        op,
+        f"{tensor.name} should have shape {updated.shape}, found {tensor.shape}",
+    )
 
 
 def check_update(op: Operator, graph: Graph, updated: Tensor, channels: int) -> None:
@@ -33,43 +70,61 @@ def check_update(op: Operator, graph: Graph, updated: Tensor, channels: int) -> 
     )
     for name, dtype in ((low, DType.UINT8), (accumulator, DType.FLOAT32)):
         if name is not None:
-            tensor = graph.tensor(name)
-            expect(tensor.dtype is dtype and tensor.role is Role.STATE, op, f"{name} must be {dtype} state")
-            expect(
-                tensor.shape == updated.shape,
-                op,
-                f"{name} should have shape {updated.shape}, found {tensor.shape}",
-            )
+            _check_kept(op, graph.tensor(name), updated, dtype)
+    check_rule(op, graph, updated)
 
 
-def accumulated(
-    gradient: Float32, values: Mapping[str, Array], step: StepContext
+def descent(
+    op: Operator,
+    gradient: Float32,
+    scale: Array | None,
+    values: Mapping[str, Array],
+    step: StepContext,
+    prefix: str = "",
+) -> tuple[Float32 | None, dict[str, Array]]:
+    """From one image's gradient of a tensor to what its stored values are moved by.
+
+    `scale` per index of the first axis; None: 1. `prefix` of the roles of what the tensor keeps. Returns the
+    real steps (None while images are still being collected) and the new values of what it keeps, by role.
+    """
+    ready, kept = _accumulated(gradient, values, step, f"{prefix}accumulator")
+    if ready is None:
+        return None, kept
+    if rule_of(op) == DEFAULT_RULE:
+        one = np.ones(gradient.shape[0], np.float32)
+        return reference.descent(ready, one if scale is None else scale, step.learning_rate), kept
+    rate = rules.learning_rate(step.learning_rate, op.number("rate"))
+    scaled = rules.scaled_gradient(ready, scale)
+    momentum = rules.momentum_after(values[f"{prefix}momentum"], scaled, op.number("momentum"))
+    return -(rate * momentum), {**kept, f"{prefix}momentum": momentum}
+
+
+def _accumulated(
+    gradient: Float32, values: Mapping[str, Array], step: StepContext, role: str
 ) -> tuple[Float32 | None, dict[str, Array]]:
     """Route a gradient through its accumulator, if it has one.
 
     Returns the gradient to apply now (None while images are still being collected) and the accumulator's new
     value.
     """
-    if "accumulator" not in values:
+    if role not in values:
         return gradient, {}
-    total = reference.accumulate(values["accumulator"], gradient)
+    total = reference.accumulate(values[role], gradient)
     if not step.apply:
-        return None, {"accumulator": total}
-    return reference.mean_gradient(total, step.images_per_update), {"accumulator": np.zeros_like(total)}
+        return None, {role: total}
+    return reference.mean_gradient(total, step.images_per_update), {role: np.zeros_like(total)}
 
 
 def apply_int8_update(
     op: Operator, gradient: Float32, scale: Array, values: Mapping[str, Array], step: StepContext
 ) -> dict[str, Array]:
     """New trainable weights (and low bytes, accumulator) after one image's gradient."""
-    ready, result = accumulated(gradient, values, step)
-    if ready is None:
+    d, result = descent(op, gradient, scale, values, step)
+    if d is None:
         return result
-    weights, low = reference.apply_int8(
+    weights, low = reference.move_int8(
         values["trainable"],
-        ready,
-        scale,
-        step.learning_rate,
+        d,
         rounding_of(op),
         step.step_key,
         op.integer("stream"),
@@ -81,15 +136,35 @@ def apply_int8_update(
     return result
 
 
-def declare_update(op: Operator, emitter: Emitter, suffix: str) -> str:
+def declare_update(op: Operator, emitter: Emitter, suffix: str, prefix: str = "") -> str:
     """Define the struct that says how a tensor is updated and return a pointer to it."""
     symbol = emitter.symbol(op, suffix)
+    rule = _declare_rule(op, emitter, symbol, prefix)
+    scale, stream = op.find_input("scale"), dict(op.attributes).get("stream", 0)
+    rounding = f".rounding = TB_{op.text('rounding').upper()},\n    " if scale is not None else ""
     emitter.declare(
         symbol,
         f"static const tb_update_t {symbol} = {{\n"
-        f"    .scale = {emitter.pointer(op.input('scale'))}, .stream = {op.integer('stream')}u, "
-        f".rounding = TB_{op.text('rounding').upper()},\n"
-        f"    .low = {emitter.pointer(op.find_input('low'))}, "
-        f".accumulator = {emitter.pointer(op.find_input('accumulator'))}}};",
+        f"    .scale = {emitter.pointer(scale)}, .stream = {stream}u, {rounding}"
+        f".low = {emitter.pointer(op.find_input('low'))}, "
+        f".accumulator = {emitter.pointer(op.find_input(f'{prefix}accumulator'))}"
+        f"{rule}}};",
     )
     return f"&{symbol}"
+
+
+_DESCEND = {"momentum": "tb_momentum_descend"}
+
+
+def _declare_rule(op: Operator, emitter: Emitter, update: str, prefix: str) -> str:
+    """Define the rule of the struct `update` and return the field that points to it; empty for sgd."""
+    if rule_of(op) == DEFAULT_RULE:
+        return ""
+    kept = ", ".join(f".{role} = {emitter.pointer(op.input(prefix + role))}" for role in KEPT_BY[rule_of(op)])
+    rate, decay = (emitter.number(op.number(name)) for name in ("rate", "momentum"))
+    emitter.declare(
+        f"{update}_rule",
+        f"static const tb_rule_t {update}_rule = {{\n"
+        f"    .descend = {_DESCEND[rule_of(op)]}, {kept}, .rate = {rate}, .decay = {decay}}};",
+    )
+    return f",\n    .rule = &{update}_rule"

@@ -63,12 +63,21 @@ def apply_int8(
     stream: int,
     low: UInt8 | None = None,
 ) -> tuple[Int8, UInt8 | None]:
-    """Update stored int8 weights; `scale` has one value per index of the first axis. Returns (weights, low).
+    """Update stored int8 weights by stochastic gradient descent, `scale` per index of the first axis.
+
+    Returns (weights, low), as `move_int8`.
+    """
+    return move_int8(weights, descent(gradient, scale, learning_rate), rounding, key, stream, low)
+
+
+def move_int8(
+    weights: Int8, d: Float32, rounding: Rounding, key: int, stream: int, low: UInt8 | None = None
+) -> tuple[Int8, UInt8 | None]:
+    """Add real steps d to stored int8 weights. Returns (weights, low).
 
     `key` is the step's key and `stream` the tensor's number (stochastic rounding); `low` holds the low bytes
     where the rounding is extended, else None.
     """
-    d = _descent(gradient, scale, learning_rate)
     half = np.float32(0.5)
     if rounding is Rounding.EXTENDED:
         if low is None:
@@ -92,8 +101,13 @@ def apply_bias(
     stream: int,
     limit: int,
 ) -> Int32:
-    """Update stored int32 biases [C], kept within ±limit (`bias_limit` of the layer's shift)."""
-    d = np.clip(_descent(gradient, scale, learning_rate), _f(-(2.0**30)), _f(2.0**30))
+    """Update stored int32 biases [C] by stochastic gradient descent."""
+    return move_bias(bias, descent(gradient, scale, learning_rate), rounding, key, stream, limit)
+
+
+def move_bias(bias: Int32, d: Float32, rounding: Rounding, key: int, stream: int, limit: int) -> Int32:
+    """Add real steps d to stored int32 biases [C], kept within ±limit (`bias_limit` of the layer's shift)."""
+    d = np.clip(d, _f(-(2.0**30)), _f(2.0**30))
     offset = uniform(key, stream, bias.size) if rounding is Rounding.STOCHASTIC else np.float32(0.5)
     n = np.floor(d + offset).astype(np.int64)
     updated: Int32 = np.clip(bias.astype(np.int64) + n, -limit, limit).astype(np.int32)
@@ -116,6 +130,11 @@ def fully_connected_update_accumulated(
     return _saturated(weights - rate * weight_gradient), _saturated(bias - rate * bias_gradient)
 
 
+def move_float(values: Float32, d: Float32) -> Float32:
+    """Add real steps d to stored float32 values."""
+    return _saturated(values + d)
+
+
 def _saturated(values: Float32) -> Float32:
     """Within ±2^60, so that a classifier that diverges stays finite."""
     return np.clip(values, _f(-(2.0**60)), _f(2.0**60))
@@ -125,7 +144,7 @@ def _f(value: float) -> np.float32:
     return np.float32(value)
 
 
-def _descent(gradient: Float32, scale: Float32, learning_rate: float) -> Float32:
+def descent(gradient: Float32, scale: Float32, learning_rate: float) -> Float32:
     """d = −(step·gradient), step = lr·scale[c]."""
     step = _f(learning_rate) * scale.astype(np.float32)
     return -(step.reshape(-1, *[1] * (gradient.ndim - 1)) * gradient)

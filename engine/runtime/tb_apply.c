@@ -1,4 +1,4 @@
-/* tb_apply.c: one step of stochastic gradient descent on stored integers. */
+/* tb_apply.c: one step of stored integers, by stochastic gradient descent or another rule. */
 #include "tb_apply.h"
 
 uint32_t tb_mix(uint32_t x) { return tb_mixed(x); }
@@ -22,6 +22,7 @@ void tb_apply_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, uin
     gradients[i] = -(rates[i] * gradients[i]);
   }
   if (applied == 0) return;
+  tb_descend(stream, index, stride, gradients, count);
   weights += index;
   if (rounding == TB_EXTENDED) {
     low += index;
@@ -42,14 +43,18 @@ void tb_apply_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, uin
 
 void tb_apply_biases(const tb_stream_t *stream, int32_t *biases, float *gradients, uint32_t count, int32_t limit) {
   const float learning_rate = stream->step->learning_rate, *scale = stream->update->scale;
-  const int stochastic = stream->update->rounding == TB_STOCHASTIC;
+  const int stochastic = stream->update->rounding == TB_STOCHASTIC, ruled = stream->update->rule != NULL;
   const uint32_t key = stream->key;
   for (uint32_t i = 0; stream->step->accumulate && i < count; i++) {
     tb_accumulated(stream->step, stream->update->accumulator, i, &gradients[i]);
   }
   if (!stream->step->apply) return;
+  if (ruled) {
+    for (uint32_t i = 0; i < count; i++) gradients[i] = -((learning_rate * scale[i]) * gradients[i]);
+    tb_descend(stream, 0, 1, gradients, count);
+  }
   for (uint32_t i = 0; i < count; i++) {
-    const float d = -((learning_rate * scale[i]) * gradients[i]);
+    const float d = ruled ? gradients[i] : -((learning_rate * scale[i]) * gradients[i]);
     const float offset = stochastic ? tb_uniform(key + i) : 0.5f;
     const int32_t n = tb_floor_f32(tb_clamp_f32(d, -1073741824.0f, 1073741824.0f) + offset);
     const int32_t bias = biases[i];

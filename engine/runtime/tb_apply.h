@@ -28,8 +28,8 @@ TB_INLINE float tb_uniform(uint32_t position) {
 
 tb_stream_t tb_open_stream(const tb_update_t *update, const tb_step_t *step);
 
-/* Move int8 weights index, index + stride, ... by -rates[i] * gradients[i]; a rate is learning rate * scale of the
- * weight's channel. `gradients` is overwritten. */
+/* Move int8 weights index, index + stride, ... by -rates[i] * gradients[i], or what the update's rule makes of that; a rate
+ * is learning rate * scale of the weight's channel. `gradients` is overwritten. */
 void tb_apply_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, uint32_t stride, float *gradients,
                  const float *rates, uint32_t count);
 
@@ -40,6 +40,15 @@ void tb_apply_sums_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index
 
 /* Move biases by -rate * gradient, kept within +-limit, which is 2^30 at the most. `gradients` is overwritten. */
 void tb_apply_biases(const tb_stream_t *stream, int32_t *biases, float *gradients, uint32_t count, int32_t limit);
+
+/* Move float32 values, which have no scale. `gradients` is overwritten. */
+void tb_apply_f32(const tb_stream_t *stream, float *values, uint32_t index, float *gradients, uint32_t count);
+
+/* What a rule makes of `values`, in their place; stochastic gradient descent leaves them. */
+TB_INLINE void tb_descend(const tb_stream_t *stream, uint32_t index, uint32_t stride, float *values, uint32_t count) {
+  const tb_rule_t *rule = stream->update->rule;
+  if (rule != NULL) rule->descend(rule, stream->step, stream->update->first + index, stride, values, count);
+}
 
 /* A sum as a float, rounded once. */
 static inline float tb_float_of(int64_t sum) {

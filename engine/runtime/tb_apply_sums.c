@@ -148,7 +148,7 @@ void tb_apply_sums_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index
   const float together = rate * power, factor = rounding == TB_EXTENDED ? together * 256.0f : together;
   const uint32_t groups = (count + 3) / 4;
   if (!stream->step->accumulate && (!stream->step->apply || rate == 0.0f)) return;
-  if (stream->step->accumulate || !(together >= FLT_MIN && factor <= 0.25f)) {
+  if (stream->step->accumulate || stream->update->rule != NULL || !(together >= FLT_MIN && factor <= 0.25f)) {
     apply_groups(stream, weights, index, sums, step, power, rate, count);
     return;
   }

@@ -41,7 +41,19 @@ typedef struct {
   uint8_t apply;       /* 1: update the weights; 0: only accumulate */
   uint8_t accumulate;  /* 1: gradients go through the accumulators */
   float mean;          /* 1 / images per update, used where accumulate = 1 */
+  float rate;          /* learning rate of rules other than sgd, under which learning_rate is 1 */
 } tb_step_t;
+
+/* A rule other than sgd, for one tensor: how its gradients become steps (docs/numerics.md, Updates). */
+typedef struct tb_rule tb_rule_t;
+struct tb_rule {
+  /* `values` are -scale * gradient of stored values index, index + stride, ...; becomes what they are moved by. */
+  void (*descend)(const tb_rule_t *rule, const tb_step_t *step, uint32_t index, uint32_t stride, float *values,
+                  uint32_t count);
+  float *momentum;  /* one per trained value */
+  float rate;       /* on the learning rate */
+  float decay;      /* of momentum */
+};
 
 /* How one tensor is updated. */
 typedef struct {
@@ -51,6 +63,7 @@ typedef struct {
   uint8_t *low;            /* low bytes of int8 weights where rounding is extended, else NULL */
   float *accumulator;      /* one per trainable value where gradients are accumulated, else NULL */
   uint32_t first;          /* position of the first value given in its stored tensor: 0, or that of a slice */
+  const tb_rule_t *rule;   /* NULL: sgd */
 } tb_update_t;
 
 uint32_t tb_mix(uint32_t x);
@@ -121,5 +134,12 @@ void tb_bias_update_f32(const float *gradient, int32_t *bias, const tb_update_t 
 void tb_fully_connected_update_f32(const float *dz, const float *features, float *weight, float *bias,
                                    float *weight_accumulator, float *bias_accumulator, const tb_step_t *step,
                                    uint32_t classes, uint32_t feature_count);
+
+/* Rules other than sgd. */
+void tb_momentum_descend(const tb_rule_t *rule, const tb_step_t *step, uint32_t index, uint32_t stride, float *values,
+                         uint32_t count);
+void tb_fully_connected_update_by_rule_f32(const float *dz, const float *features, float *weight, float *bias,
+                                           const tb_update_t *weight_update, const tb_update_t *bias_update,
+                                           const tb_step_t *step, uint32_t classes, uint32_t feature_count);
 
 #endif

@@ -104,8 +104,8 @@ def test_files_name_the_gradient_format(backbone: Backbone, tmp_path: Path) -> N
 
 def test_what_is_said_of_the_trainer(compiled: CompiledTrainer, backbone: Backbone) -> None:
     state = list(compiled.graph.with_role(Role.STATE))
-    trained = [t for t in state if not t.name.endswith((".low", ".accumulator"))]
-    assert compiled.trainable_values == sum(tensor.elements for tensor in trained)
+    trained = sum(t.elements for t in state if not t.name.endswith((".low", ".accumulator")))
+    assert compiled.trainable_values == trained
     assert compiled.state_bytes == -(-sum(tensor.bytes for tensor in state) // 4) * 4
     assert compiled.updated_bias_layers == 12
     assert len(compiled.updated_weight_layers) == 8

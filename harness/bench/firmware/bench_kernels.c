@@ -21,7 +21,7 @@ static void run_once(const bench_case_t *bench, const bench_data_t *d, void *scr
   const tb_weights_t weights = {d->frozen, d->trainable, d->channels, d->channels == NULL ? 0 : bench->trainable};
   const tb_weights_t all_trainable = {NULL, d->frozen, NULL, conv.in_channels};
   const tb_weights_t *const trained = d->channels == NULL ? &all_trainable : &weights;
-  const tb_update_t update = {d->scale, 3u, TB_STOCHASTIC, NULL, NULL, 0};
+  const tb_update_t update = {d->scale, 3u, TB_STOCHASTIC, NULL, NULL, 0, NULL};
   const uint32_t pixels = (uint32_t)conv.in_height * conv.in_width, channels = conv.in_channels;
   uint8_t *const mask = bench->masked ? d->mask : NULL;
   switch (bench->kernel) {

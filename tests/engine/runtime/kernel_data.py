@@ -112,6 +112,7 @@ class CStep(ctypes.Structure):
         ("apply", ctypes.c_uint8),
         ("accumulate", ctypes.c_uint8),
         ("mean", ctypes.c_float),
+        ("rate", ctypes.c_float),
     )
 
 
@@ -123,6 +124,7 @@ class CUpdate(ctypes.Structure):
         ("low", ctypes.c_void_p),
         ("accumulator", ctypes.c_void_p),
         ("first", ctypes.c_uint32),
+        ("rule", ctypes.c_void_p),
     )
 
 

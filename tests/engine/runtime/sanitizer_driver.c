@@ -55,7 +55,7 @@ static void require_finite(const float *data, size_t count) {
 }
 
 static tb_step_t random_step(void) {
-  tb_step_t step = {draw(2) ? 1e3f : 1e-3f, draw(1u << 24), (uint8_t)draw(2), (uint8_t)draw(2), 0.25f};
+  tb_step_t step = {draw(2) ? 1e3f : 1e-3f, draw(1u << 24), (uint8_t)draw(2), (uint8_t)draw(2), 0.25f, 0.0f};
   return step;
 }
 
@@ -160,8 +160,8 @@ static void convolution(int depthwise) {
   float *g = gradients(outputs), *dx = allocate(4 * inputs);
   void *scratch = allocate(tb_conv2d_block(&conv, 1).scratch);
   tb_rounding_t rounding = (tb_rounding_t)draw(3);
-  tb_update_t update = {scale, 9, rounding, rounding == TB_EXTENDED ? (uint8_t *)bytes(count) : NULL, zeros(count), 0};
-  tb_update_t bias_update = {scale, 10, rounding, NULL, zeros(oc), 0};
+  tb_update_t update = {scale, 9, rounding, rounding == TB_EXTENDED ? (uint8_t *)bytes(count) : NULL, zeros(count), 0, NULL};
+  tb_update_t bias_update = {scale, 10, rounding, NULL, zeros(oc), 0, NULL};
   tb_step_t step = random_step();
   if (depthwise) {
     tb_depthwise_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL, allocate(depthwise_scratch(&conv)));

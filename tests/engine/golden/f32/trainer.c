@@ -2,6 +2,7 @@
  * half of the weights of two layers
  *
  * Multiply-accumulates per training step: forward 1452, backward 156, weight updates 246.
+ * Updates: sgd, with quantization-aware scaling; extended rounding.
  *
  * Memory plan of the arena (bytes; a buffer lives in operators [first, last)):
  *   offset   end  size  first  last  buffer
