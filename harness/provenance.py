@@ -76,10 +76,10 @@ def package_versions() -> dict[str, str]:
 
 
 @functools.cache
-def source_digest(root: Path = PROJECT_ROOT) -> str:
+def source_digest(root: Path = PROJECT_ROOT, folders: tuple[str, ...] = SOURCE_FOLDERS) -> str:
     """SHA-256 over the project's own sources: it changes with every edit, committed or not."""
     digest = hashlib.sha256()
-    for folder in SOURCE_FOLDERS:
+    for folder in folders:
         for path in sorted((root / folder).rglob("*")):
             if path.suffix in SOURCE_SUFFIXES and path.is_file():
                 digest.update(f"{path.relative_to(root).as_posix()}\0".encode())

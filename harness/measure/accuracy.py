@@ -17,6 +17,11 @@ import numpy.typing as npt
 from harness.errors import MeasurementError, UsageError
 from harness.results.document import Accuracy
 
+
+class TrainingDivergedError(MeasurementError):
+    """A loss or logit that is not finite: no figure may come of that training."""
+
+
 Image = npt.NDArray[np.uint8]
 """One photograph: uint8, shape (height, width, 3)."""
 
@@ -118,7 +123,7 @@ def quantize(image: Image, *, flip: bool = False) -> bytes:
 def check_reply(reply: StepReply, step: int) -> None:
     """A loss that is not finite means that training diverged; no figure may come of it."""
     if not math.isfinite(reply.loss):
-        raise MeasurementError(
+        raise TrainingDivergedError(
             f"the loss of training step {step} is {reply.loss}: training diverged; lower the learning rate"
         )
 
@@ -160,7 +165,7 @@ def predict_images(
     for number, index in enumerate(indices):
         reply = device.predict(quantize(images[index]))
         if not all(math.isfinite(logit) for logit in reply.logits):
-            raise MeasurementError(f"the logits of image {index} are not finite: {reply.logits}")
+            raise TrainingDivergedError(f"the logits of image {index} are not finite: {reply.logits}")
         replies.append(reply)
         on_step(number + 1)
     return replies
