@@ -87,11 +87,13 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test a method of the suite whose folder the module is in."""
+    """One test a default method of the suite whose folder the module is in."""
     module = metafunc.definition.path
     if "suite_method" in metafunc.fixturenames and (module.parent / "suite.toml").is_file():
-        suite = _suite_of(module)
-        metafunc.parametrize("suite_method", [method.name for method in suite.methods], scope="session")
+        from harness.suite import select_methods
+
+        methods = [method.name for method in select_methods(_suite_of(module), [])]
+        metafunc.parametrize("suite_method", methods, scope="session")
 
 
 @pytest.fixture

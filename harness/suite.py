@@ -89,6 +89,8 @@ class Study(Strict):
     """After the warm-up; None: 10."""
     measure_on: str = ""
     """Target on which SRAM and ticks of the methods are taken; empty: none."""
+    against: tuple[str, ...] = ()
+    """Methods that all others are held against, beside last-layer."""
     scheme_variants: tuple[str, ...] = ()
     """Variants of a scheme that the command line adds."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.suite import Method
+from harness.results.study import Reference
+from harness.suite import Method, variant_name
 
 BASELINE = "last-layer"
 
@@ -18,19 +19,10 @@ class Options:
     gradients: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Reference:
-    """The variant that differs in one option alone, and that option's values: `changed` minus `from_`."""
-
-    variant: str
-    changed: str
-    from_: str
-
-
 def variants(methods: Sequence[Method], options: Options) -> tuple[Method, ...]:
     """Each method with each rounding and gradient format; both are in its name where there are several.
 
-    The baseline trains float32 weights alone, which neither touches: it appears once.
+    Float32 weights, which are all that the baseline trains, are touched by neither: they appear once.
     """
     return tuple(
         changed(
@@ -62,8 +54,20 @@ def references(methods: Sequence[Method], options: Options) -> Mapping[str, Refe
             else:
                 continue
             name = _name(method, options, rounding, gradient)
-            found[name] = Reference(_name(method, options, *other), *change)
+            variant = _name(method, options, *other)
+            found[name] = Reference(variant=variant, changed=change[0], from_=change[1])
     return found
+
+
+def variant_references(names: Sequence[str], variants: Iterable[str]) -> Mapping[str, Reference]:
+    """By name of a suite's variant: the method it was made from, where that is among `names`."""
+    return {
+        name: Reference(variant=plain, changed=variant, from_=plain)
+        for plain in names
+        for variant in variants
+        for name in names
+        if name == variant_name(plain, variant)
+    }
 
 
 def changed(method: Method, **changes: object) -> Method:
@@ -71,14 +75,18 @@ def changed(method: Method, **changes: object) -> Method:
     return Method.model_validate({**method.model_dump(), **changes})
 
 
+def _untouched(method: Method) -> bool:
+    return method.scheme_name == BASELINE or method.precision == "fp32"
+
+
 def _choices(method: Method, options: Options) -> list[tuple[str, str]]:
-    if method.scheme_name == BASELINE:
+    if _untouched(method):
         return [(options.roundings[0], options.gradients[0])]
     return [(rounding, gradient) for rounding in options.roundings for gradient in options.gradients]
 
 
 def _name(method: Method, options: Options, rounding: str, gradient: str) -> str:
-    if method.scheme_name == BASELINE:
+    if _untouched(method):
         return method.name
     words = [method.name]
     words += [rounding] if len(options.roundings) > 1 else []

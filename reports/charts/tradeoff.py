@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 from harness.results.comparison import Comparison, accuracies
+from harness.results.statistics import Interval
 from reports.charts.chart import Chart, Choice, Figure, TextTable, label, layout, method_color, symbol
 from reports.numbers import KB, count, kilobytes, percent, percent_range
 from reports.sentences import LEVEL
@@ -38,34 +41,8 @@ def _choice(comparison: Comparison, target: str) -> Choice | None:
         if sram.budget_bytes is not None:
             budget = (sram.budget_part or "budget", sram.budget_bytes)
         interval = percent_range(after.low, after.high)
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": label(method),
-                "x": [sram.peak / KB],
-                "y": [100 * after.value],
-                "error_y": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [100 * (after.high - after.value)],
-                    "arrayminus": [100 * (after.value - after.low)],
-                    "color": method_color(comparison.methods, method),
-                    "thickness": 1.5,
-                    "width": 5,
-                },
-                "marker": {
-                    "color": method_color(comparison.methods, method),
-                    "symbol": symbol(comparison.methods, method),
-                    "size": 12,
-                },
-                "hoverinfo": "text",
-                "hovertext": [
-                    f"<b>{label(method)}</b><br>{percent(after.value)} % ({interval})"
-                    f"<br>{count(sram.peak)} bytes peak SRAM"
-                ],
-            }
-        )
+        look = Look(method_color(comparison.methods, method), symbol(comparison.methods, method))
+        traces.append(point(method, sram.peak, "peak SRAM", after, look))
         rows.append((method, percent(after.value), interval, count(sram.peak)))
     if not traces:
         return None
@@ -78,10 +55,46 @@ def _choice(comparison: Comparison, target: str) -> Choice | None:
         f"{target}: top-1 accuracy after training, with its {LEVEL} interval, against peak SRAM. "
         "Up and left is better."
     )
-    return Choice(target, {"data": traces, "layout": _layout(sizes, budget)}, caption, table)
+    return Choice(target, {"data": traces, "layout": size_layout(sizes, budget, "peak SRAM")}, caption, table)
 
 
-def _layout(sizes: list[float], budget: tuple[str, int] | None) -> Figure:
+@dataclass(frozen=True)
+class Look:
+    """How a point is drawn. `shift`: factor on its horizontal place, to tell equal ones apart."""
+
+    color: str
+    symbol: str
+    shift: float = 1.0
+
+
+def point(name: str, size: int, what: str, accuracy: Interval, look: Look) -> Figure:
+    """The trace of one accuracy with its interval at `size` bytes."""
+    interval = percent_range(accuracy.low, accuracy.high)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": label(name),
+        "x": [look.shift * size / KB],
+        "y": [100 * accuracy.value],
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * (accuracy.high - accuracy.value)],
+            "arrayminus": [100 * (accuracy.value - accuracy.low)],
+            "color": look.color,
+            "thickness": 1.5,
+            "width": 5,
+        },
+        "marker": {"color": look.color, "symbol": look.symbol, "size": 12},
+        "hoverinfo": "text",
+        "hovertext": [
+            f"<b>{label(name)}</b><br>{percent(accuracy.value)} % ({interval})<br>{count(size)} bytes {what}"
+        ],
+    }
+
+
+def size_layout(sizes: list[float], budget: tuple[str, int] | None, what: str, **own: Any) -> Figure:
+    """Axes for points at `sizes` (KB), with the budget (part, bytes) as a line; `own`: as of `layout`."""
     shown = [*sizes, budget[1] / KB] if budget else sizes
     low, high = min(shown), max(shown)
     wide = high > 4 * low
@@ -122,4 +135,5 @@ def _layout(sizes: list[float], budget: tuple[str, int] | None) -> Figure:
                 "font": {"color": "var(--bad)", "size": 12},
             }
         ]
-    return layout("peak SRAM" + (", logarithmic" if wide else ""), "accuracy after training", **more)
+    title = what + (", logarithmic" if wide else "")
+    return layout(title, "accuracy after training", **(more | own))

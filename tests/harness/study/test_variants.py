@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.study.variants import Options, Reference, references, variants
+from harness.results.study import Reference
+from harness.study.variants import Options, references, variant_references, variants
 from harness.suite import Method
 
 METHODS = (Method(name="last-layer", learning_rate=1.0), Method(name="sparse", learning_rate=1.0))
@@ -38,7 +39,9 @@ def test_roundings_make_variants_but_for_the_baseline() -> None:
 def test_a_gradient_format_is_held_against_the_first_one() -> None:
     chosen = options(("stochastic",), ("f32", "i16"))
     assert [m.name for m in variants(METHODS, chosen)] == ["last-layer", "sparse f32", "sparse i16"]
-    assert references(METHODS, chosen) == {"sparse i16": Reference("sparse f32", "i16", "f32")}
+    assert references(METHODS, chosen) == {
+        "sparse i16": Reference(variant="sparse f32", changed="i16", from_="f32")
+    }
 
 
 @given(
@@ -58,3 +61,15 @@ def test_names_are_distinct_and_references_differ_in_one_option(
         assert mine.scheme_name == other.scheme_name
         differing = {(mine.rounding, other.rounding), (mine.gradient, other.gradient)}
         assert [pair for pair in differing if pair[0] != pair[1]] == [(reference.changed, reference.from_)]
+
+
+def test_a_variant_of_a_suite_is_held_against_its_method() -> None:
+    names = ("full", "full, no QAS", "last-layer, fp32", "full, else")
+    assert variant_references(names, ("no QAS", "fp32")) == {
+        "full, no QAS": Reference(variant="full", changed="no QAS", from_="full")
+    }
+
+
+def test_float32_networks_have_neither_rounding_nor_gradient_format() -> None:
+    method = Method(name="full, fp32", scheme="full", learning_rate=1.0, precision="fp32")
+    assert [m.name for m in variants((method,), options(ROUNDINGS, GRADIENTS))] == ["full, fp32"]

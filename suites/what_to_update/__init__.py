@@ -1,0 +1,1 @@
+"""What to update: accuracy, memory and instructions of every way to choose the weights that are trained."""
