@@ -16,6 +16,10 @@ def open_device(target: Target, deadline: Deadline) -> Device:
         from harness.devices.native import NativeDevice
 
         return NativeDevice(target)
+    if target.driver == "renode":
+        from harness.devices.renode import RenodeDevice
+
+        return RenodeDevice(target, deadline)
     from harness.devices.qemu import QemuDevice
 
     return QemuDevice(target, deadline)

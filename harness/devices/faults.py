@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 
 from harness.targets import Target
 
+TRAP_SYMBOL = "trainbench_fault"
+"""The firmware's handler of every fault."""
 RECORD_SYMBOL = "trainbench_fault_record"
 STACK_BOTTOM_SYMBOL = "__stack_bottom"
 SRAM_BUDGET_SYMBOL = "trainbench_sram_budget"
@@ -18,7 +20,8 @@ RECORD_BYTES = 28
 RECORD_MAGIC = 0xFA17FA17
 
 _MMARVALID, _BFARVALID = 1 << 7, 1 << 15
-_FORCED, _VECTTBL = 1 << 30, 1 << 1
+_DEBUGEVT, _FORCED, _VECTTBL = 1 << 31, 1 << 30, 1 << 1
+_DEBUG_MONITOR = 12
 _SRAM = range(0x20000000, 0x40000000)
 """The architecture's SRAM region."""
 _NULL_PAGE = 0x100
@@ -58,6 +61,8 @@ class FaultRecord:
     bfar: int
     pc: int
     lr: int
+    exception: int = 0
+    """Number of the active exception; 0: not known."""
 
     @property
     def address(self) -> int | None:
@@ -117,6 +122,8 @@ def _cause(record: FaultRecord) -> tuple[str, str]:
     for bit, cause in _CAUSES.items():
         if record.cfsr >> bit & 1:
             return cause
+    if record.exception == _DEBUG_MONITOR or record.hfsr & _DEBUGEVT:
+        return "breakpoint", "the firmware executed a BKPT instruction"
     if record.hfsr & _VECTTBL:
         return "hard fault", "the vector table cannot be read"
     forced = " escalated from a fault that left no cause" if record.hfsr & _FORCED else ""

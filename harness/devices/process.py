@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from harness.errors import DeviceError, ToolMissingError
 
@@ -25,7 +26,15 @@ class ChildProcess:
     at least as long as the device.
     """
 
-    def __init__(self, argv: Sequence[str], *, pass_fds: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        pass_fds: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
+        reads: bool = False,
+    ) -> None:
+        """`environment`: None for ours. `reads`: its standard input is a pipe that is held open for `say`."""
         self.name = os.path.basename(argv[0])  # noqa: PTH119 - a program name, not a path of ours
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
         parent = os.getpid()
@@ -38,10 +47,11 @@ class ChildProcess:
         try:
             self._process = subprocess.Popen(
                 argv,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
                 pass_fds=pass_fds,
+                env=None if environment is None else dict(environment),
                 process_group=0,
                 preexec_fn=die_with_parent,
             )
@@ -71,6 +81,17 @@ class ChildProcess:
         """Signal the program; nothing happens when it has ended already."""
         self._process.send_signal(number)
 
+    def say(self, line: str) -> None:
+        """Write a line to the program's standard input; nothing happens when it does not listen any more."""
+        pipe = self._process.stdin
+        if pipe is None:
+            raise DeviceError(f"{self.name} was started without an input to write to")
+        try:
+            pipe.write(f"{line}\n".encode())
+            pipe.flush()
+        except OSError:
+            self.poll()
+
     def end(self, grace: float = 0.0) -> None:
         """End the process group and reap it: SIGTERM and `grace` seconds first, if any, then SIGKILL."""
         if grace > 0.0 and self.poll() is None:
@@ -82,18 +103,21 @@ class ChildProcess:
                 raise DeviceError(
                     f"{self.name} (process {self.pid}) did not end {KILL_WAIT:g} s after SIGKILL"
                 )
+        if self._process.stdin is not None:
+            with suppress(OSError):  # what it did not read any more
+                self._process.stdin.close()
         if not self._log.closed:
             self._last_output = self.output()
             self._log.close()
 
     _last_output = ""
 
-    def output(self) -> str:
-        """The last 4 KB of what the program printed."""
+    def output(self, most: int = _TAIL) -> str:
+        """The last 4 KB of what the program printed, or `most` bytes of it while it was not ended."""
         if self._log.closed:
             return self._last_output
         size = os.fstat(self._log.fileno()).st_size
-        start = max(0, size - _TAIL)
+        start = max(0, size - most)
         return os.pread(self._log.fileno(), size - start, start).decode("utf-8", "replace").strip()
 
     def how_it_ended(self) -> str:
