@@ -142,7 +142,7 @@ class CellJob:
 
 def run_cell(job: CellJob, report: Report) -> RunDocument:
     """Measure the cell on its dataset. Raises HarnessError's kinds."""
-    samples = load_samples(job.inputs.dataset, job.inputs.image_size, job.split, job.fold)
+    samples = load_samples(job.inputs, job.split, job.fold)
     return run_on_samples(job, samples, report)
 
 
@@ -172,9 +172,14 @@ def run_on_samples(job: CellJob, samples: Samples, report: Report) -> RunDocumen
 
 
 @functools.cache
-def load_samples(specification: str, size: int, split: Split, fold: Fold | None = None) -> Samples:
-    """The dataset at size x size pixels, with the split that is asked for."""
-    dataset = load_dataset(specification, size)
+def load_samples(inputs: Inputs, split: Split, fold: Fold | None = None) -> Samples:
+    """The dataset of `inputs` with the split that is asked for. MeasurementError: it is another by now."""
+    dataset = load_dataset(inputs.dataset, inputs.image_size)
+    if dataset.digest != inputs.dataset_digest:
+        raise MeasurementError(
+            f"dataset {dataset.name} was changed during the run: its digest was {inputs.dataset_digest[:16]},"
+            f" now it is {dataset.digest[:16]}; run again"
+        )
     train, validation, test = (
         tuple(part.tolist()) for part in (dataset.train, dataset.validation, dataset.test)
     )

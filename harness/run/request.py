@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.autodiff import GRADIENTS
 from engine.frontends import load_backbone
 from engine.schemes import network_shape, read_scheme, scheme_names
-from fixtures.datasets import absolute_specification, load_dataset
+from fixtures.datasets import Report, absolute_specification, load_dataset, not_reported
 from harness.devices.availability import availability
 from harness.errors import ToolMissingError, UsageError
 from harness.provenance import PROJECT_ROOT
@@ -50,15 +50,19 @@ class Overrides:
     classes: int | None = None
 
 
-def make_request(suite_name: str, overrides: Overrides, *, reference_only: bool = False) -> Request:
+def make_request(
+    suite_name: str, overrides: Overrides, *, reference_only: bool = False, report: Report = not_reported
+) -> Request:
     """`request_for` the suite of that name."""
-    return request_for(load_suite(suite_name), overrides, reference_only=reference_only)
+    return request_for(load_suite(suite_name), overrides, reference_only=reference_only, report=report)
 
 
-def request_for(declared: Suite, overrides: Overrides, *, reference_only: bool = False) -> Request:
+def request_for(
+    declared: Suite, overrides: Overrides, *, reference_only: bool = False, report: Report = not_reported
+) -> Request:
     """Resolve and check everything that can be checked before the first job.
 
-    `reference_only`: run on the suite's reference target and on no other.
+    `reference_only`: run on the suite's reference target and on no other. `report`: told of pictures read.
     """
     suite = override_suite(declared, overrides)
     if overrides.learning_rate is not None and not 0 < overrides.learning_rate < 1e6:
@@ -73,7 +77,7 @@ def request_for(declared: Suite, overrides: Overrides, *, reference_only: bool =
             raise UsageError(f"seed {seed} does not fit 32 bits; seeds are 0 to {2**32 - 1}")
     check_targets(targets)
     inputs = read_inputs(
-        suite.name, backbone_path(suite, overrides.backbone), suite.dataset, overrides.classes
+        suite.name, backbone_path(suite, overrides.backbone), suite.dataset, overrides.classes, report
     )
     rate = overrides.learning_rate or overrides.undeclared_rate
     return Request(
@@ -175,7 +179,11 @@ def backbone_path(suite: Suite, given: Path | None) -> Path:
 
 
 def read_inputs(
-    suite: str, backbone_file: Path, dataset_specification: str, classes: int | None = None
+    suite: str,
+    backbone_file: Path,
+    dataset_specification: str,
+    classes: int | None = None,
+    report: Report = not_reported,
 ) -> Inputs:
     """Read backbone and dataset once, so that a broken one is an error before any job starts.
 
@@ -183,7 +191,7 @@ def read_inputs(
     """
     backbone = load_backbone(backbone_file)
     specification = absolute_specification(dataset_specification)
-    dataset = load_dataset(specification, backbone.input_size)
+    dataset = load_dataset(specification, backbone.input_size, report)
     return Inputs(
         suite=suite,
         backbone=backbone_file,

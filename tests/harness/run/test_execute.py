@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fixtures.datasets import load_dataset
 from fixtures.datasets.dataset import Dataset, make_dataset
 from harness.errors import MeasurementError
-from harness.run.execute import validation_fold
+from harness.run.assemble import Inputs
+from harness.run.execute import load_samples, validation_fold
 
 
 def dataset(count: int) -> Dataset:
@@ -30,3 +34,27 @@ def test_folds_partition_what_is_not_tested(count: int, folds: int) -> None:
 def test_too_few_pictures_of_a_class_are_said() -> None:
     with pytest.raises(MeasurementError, match="of class 'a' are not tested, too few for 10 folds"):
         validation_fold(dataset(40), 1, 10)
+
+
+def inputs(specification: str, digest: str) -> Inputs:
+    return Inputs(
+        suite="s",
+        backbone=Path("b.npz"),
+        model_name="m",
+        model_digest="",
+        dataset=specification,
+        dataset_name="lfw",
+        dataset_description="",
+        dataset_digest=digest,
+        class_names=("no face", "face"),
+        image_size=16,
+        network=(1, 1),
+    )
+
+
+def test_a_cell_trains_on_the_dataset_that_the_run_began_with() -> None:
+    digest = load_dataset("lfw", 16).digest
+    samples = load_samples(inputs("lfw", digest), "final")
+    assert (len(samples.train), len(samples.test)) == (140, 60)
+    with pytest.raises(MeasurementError, match="dataset lfw was changed during the run"):
+        load_samples(inputs("lfw", "0" * 64), "final")
