@@ -139,7 +139,8 @@ class _Tape:
     def _rule_attributes(self, rate: float) -> dict[str, int | float | str]:
         if self._rule.name == DEFAULT_RULE:
             return {}
-        return {"rule": self._rule.name, "rate": rate, "momentum": self._rule.momentum}
+        values: dict[str, int | float | str] = {"rule": self._rule.name, "rate": rate}
+        return values if self._rule.name == "adam" else {**values, "momentum": self._rule.momentum}
 
     def emit(
         self,

@@ -11,6 +11,7 @@ from engine.errors import GraphError
 from engine.graph import Array, DType, Graph, Module, Operator, Phase, Role, Tensor
 from engine.lowering import IMAGE, LABEL, LOGITS, LOSS
 from engine.operators import StepContext, kind_of, reference
+from engine.operators.rules import Powers
 from engine.operators.update_operands import rule_of
 from engine.update_rules import DEFAULT_RULE
 
@@ -40,6 +41,7 @@ class Interpreter:
         """Compiled-in weights, learning rate 0; `seed` starts the generator of stochastic rounding."""
         self._seed = seed
         self._steps = 0
+        self._powers = Powers()
         self.learning_rate = 0.0
         initial = {tensor.name: self.module.data[tensor.name] for tensor in self._state_tensors()}
         self.state = {
@@ -77,16 +79,20 @@ class Interpreter:
         values[IMAGE] = image
         if label is not None:
             values[LABEL] = np.asarray(label, np.int32)
+        powers = self._powers.after_update()
         step = StepContext(
             learning_rate=float(np.float32(self.learning_rate)) if not self._real else self.learning_rate,
             step_key=reference.step_key(self._seed, self._steps),
             apply=(self._steps + 1) % self._images_per_update == 0,
             images_per_update=self._images_per_update,
+            corrections=powers.corrections,
         )
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             for op in graph.operators:
                 if op.phase in phases:
                     self._evaluate(graph, op, values, step)
+        if step.apply and Phase.UPDATE in phases:
+            self._powers = powers
         return values
 
     def _check(self, image: Array, label: int | None) -> None:

@@ -32,7 +32,8 @@ def interface(module: Module, emitter: CEmitter, facts: SourceFacts, backward: s
     """Every function of trainer.h; `backward` holds the statements that follow the forward pass."""
     functions = [
         _info(module.graph, facts),
-        _reset(module),
+        *([_ADAM_POWERS] if facts.rule == "adam" else []),
+        _reset(module, facts.rule),
         "void trainer_set_learning_rate(float new_learning_rate) { learning_rate = new_learning_rate; }",
         f"int8_t *trainer_input(void) {{ return {emitter.pointer(IMAGE)}; }}",
         f"const float *trainer_logits(void) {{ return {emitter.pointer(LOGITS)}; }}",
@@ -63,7 +64,10 @@ def _info(graph: Graph, facts: SourceFacts) -> str:
 }}"""
 
 
-def _reset(module: Module) -> str:
+_ADAM_POWERS = "static float adam_powers[2]; /* 0.9^t and 0.999^t after t updates */"
+
+
+def _reset(module: Module, rule: str) -> str:
     lines = []
     for tensor in state_order(module.graph):
         field = f"state.{identifier(tensor.name)}"
@@ -72,6 +76,8 @@ def _reset(module: Module) -> str:
             lines.append(f"  memcpy({field}, {initial_name(tensor)}, sizeof {field});")
         else:
             lines.append(f"  memset({field}, {fill}, sizeof {field});")
+    if rule == "adam":
+        lines.append("  adam_powers[0] = adam_powers[1] = 1.0f;")
     body = "\n".join(lines)
     return f"""void trainer_reset(uint32_t new_seed) {{
 {body}
@@ -86,16 +92,19 @@ def _train_step(operators: int, facts: SourceFacts, backward: str) -> str:
     apply = "1u" if every == 1 else f"(uint8_t)((steps + 1u) % {every}u == 0u)"
     plain = facts.rule == DEFAULT_RULE
     rate = "learning_rate" if plain else "1.0f"
+    qualifier, begin = "const ", ""
+    if facts.rule == "adam":
+        qualifier, begin = "", "\n  tb_adam_begin(&step, adam_powers);"
     of_rule = "" if plain else "\n      .rate = learning_rate,"
     return f"""float trainer_train_step(uint32_t label) {{
   float loss;
-  const tb_step_t step = {{
+  {qualifier}tb_step_t step = {{
       .learning_rate = {rate},
       .step_key = tb_mix(seed + 0x9e3779b9u * steps),
       .apply = {apply},
       .accumulate = {int(every > 1)}u,
       .mean = 1.0f / {every}.0f,{of_rule}
-  }};
+  }};{begin}
   TRAINER_START();
   forward(1);
 {backward}

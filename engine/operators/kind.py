@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import numpy as np
+
 from engine.errors import GraphError
 from engine.graph import Array, Graph, Operator, Phase, Tensor
 
@@ -24,6 +26,8 @@ class StepContext:
     step_key: int = 0
     apply: bool = True
     images_per_update: int = 1
+    corrections: tuple[np.float32, np.float32] = (np.float32(1), np.float32(1))
+    """Of adam's moments in this step (`engine.operators.rules.Powers`)."""
 
 
 class Tape(Protocol):

@@ -5,6 +5,8 @@ Source: docs/numerics.md, Updates. All arrays are float32 in stored order; every
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from engine.operators.fixed_point import Float32
@@ -31,3 +33,38 @@ def momentum_after(momentum: Float32, gradient: Float32, decay: float) -> Float3
 def learning_rate(rate: float, of_tensor: float) -> np.float32:
     """e: the learning rate of a tensor."""
     return np.float32(np.float32(rate) * np.float32(of_tensor))
+
+
+FIRST_DECAY, SECOND_DECAY = np.float32(0.9), np.float32(0.999)
+EPSILON = np.float32(1e-8)
+_ONE = np.float32(1)
+
+
+@dataclass(frozen=True)
+class Powers:
+    """Of adam's decays, after some updates: running products in float32."""
+
+    first: np.float32 = _ONE
+    second: np.float32 = _ONE
+
+    def after_update(self) -> Powers:
+        return Powers(self.first * FIRST_DECAY, self.second * SECOND_DECAY)
+
+    @property
+    def corrections(self) -> tuple[np.float32, np.float32]:
+        """What the first moment and the root of the second are multiplied with; after an update at least."""
+        return _ONE / (_ONE - self.first), _ONE / np.sqrt(_ONE - self.second)
+
+
+def adam(
+    gradient: Float32,
+    momentum: Float32,
+    second_moment: Float32,
+    rate: np.float32,
+    corrections: tuple[np.float32, np.float32],
+) -> tuple[Float32, Float32, Float32]:
+    """From scaled gradients to the real steps d, and both moments after them. rate: `learning_rate`."""
+    m = FIRST_DECAY * momentum + (_ONE - FIRST_DECAY) * gradient
+    v = SECOND_DECAY * second_moment + (_ONE - SECOND_DECAY) * (gradient * gradient)
+    d = -(((rate * corrections[0]) * m) / (np.sqrt(v) * corrections[1] + EPSILON))
+    return d, m, v

@@ -13,9 +13,9 @@ from engine.operators.kind import Emitter, StepContext, expect
 from engine.operators.updates import Rounding
 from engine.update_rules import DEFAULT_RULE, RULES
 
-KEPT_BY = {"sgd": (), "momentum": ("momentum",)}
+KEPT_BY = {"sgd": (), "momentum": ("momentum",), "adam": ("momentum", "second_moment")}
 """What each rule keeps beside a trained value: roles of float32 state."""
-KEPT_ROLES = ("momentum",)
+KEPT_ROLES = ("momentum", "second_moment")
 AUXILIARY_ROLES = ("low", "accumulator", *KEPT_ROLES)
 """Of state that belongs to a trained tensor and is named after it."""
 
@@ -95,7 +95,12 @@ def descent(
         return reference.descent(ready, one if scale is None else scale, step.learning_rate), kept
     rate = rules.learning_rate(step.learning_rate, op.number("rate"))
     scaled = rules.scaled_gradient(ready, scale)
-    momentum = rules.momentum_after(values[f"{prefix}momentum"], scaled, op.number("momentum"))
+    before = values[f"{prefix}momentum"]
+    if rule_of(op) == "adam":
+        second = values[f"{prefix}second_moment"]
+        d, momentum, second = rules.adam(scaled, before, second, rate, step.corrections)
+        return d, {**kept, f"{prefix}momentum": momentum, f"{prefix}second_moment": second}
+    momentum = rules.momentum_after(before, scaled, op.number("momentum"))
     return -(rate * momentum), {**kept, f"{prefix}momentum": momentum}
 
 
@@ -153,7 +158,7 @@ def declare_update(op: Operator, emitter: Emitter, suffix: str, prefix: str = ""
     return f"&{symbol}"
 
 
-_DESCEND = {"momentum": "tb_momentum_descend"}
+_DESCEND = {"momentum": "tb_momentum_descend", "adam": "tb_adam_descend"}
 
 
 def _declare_rule(op: Operator, emitter: Emitter, update: str, prefix: str) -> str:
@@ -161,10 +166,12 @@ def _declare_rule(op: Operator, emitter: Emitter, update: str, prefix: str) -> s
     if rule_of(op) == DEFAULT_RULE:
         return ""
     kept = ", ".join(f".{role} = {emitter.pointer(op.input(prefix + role))}" for role in KEPT_BY[rule_of(op)])
-    rate, decay = (emitter.number(op.number(name)) for name in ("rate", "momentum"))
+    constants = f".rate = {emitter.number(op.number('rate'))}"
+    if "momentum" in dict(op.attributes):
+        constants += f", .decay = {emitter.number(op.number('momentum'))}"
     emitter.declare(
         f"{update}_rule",
         f"static const tb_rule_t {update}_rule = {{\n"
-        f"    .descend = {_DESCEND[rule_of(op)]}, {kept}, .rate = {rate}, .decay = {decay}}};",
+        f"    .descend = {_DESCEND[rule_of(op)]}, {kept}, {constants}}};",
     )
     return f",\n    .rule = &{update}_rule"

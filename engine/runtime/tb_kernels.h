@@ -42,6 +42,7 @@ typedef struct {
   uint8_t accumulate;  /* 1: gradients go through the accumulators */
   float mean;          /* 1 / images per update, used where accumulate = 1 */
   float rate;          /* learning rate of rules other than sgd, under which learning_rate is 1 */
+  float correction[2]; /* of adam's moments, after its t-th update: 1 / (1 - 0.9^t), 1 / sqrt(1 - 0.999^t) */
 } tb_step_t;
 
 /* A rule other than sgd, for one tensor: how its gradients become steps (docs/numerics.md, Updates). */
@@ -50,9 +51,10 @@ struct tb_rule {
   /* `values` are -scale * gradient of stored values index, index + stride, ...; becomes what they are moved by. */
   void (*descend)(const tb_rule_t *rule, const tb_step_t *step, uint32_t index, uint32_t stride, float *values,
                   uint32_t count);
-  float *momentum;  /* one per trained value */
-  float rate;       /* on the learning rate */
-  float decay;      /* of momentum */
+  float *momentum;      /* one per trained value */
+  float *second_moment; /* of adam */
+  float rate;           /* on the learning rate */
+  float decay;          /* of momentum */
 };
 
 /* How one tensor is updated. */
@@ -138,6 +140,9 @@ void tb_fully_connected_update_f32(const float *dz, const float *features, float
 /* Rules other than sgd. */
 void tb_momentum_descend(const tb_rule_t *rule, const tb_step_t *step, uint32_t index, uint32_t stride, float *values,
                          uint32_t count);
+void tb_adam_descend(const tb_rule_t *rule, const tb_step_t *step, uint32_t index, uint32_t stride, float *values,
+                     uint32_t count);
+void tb_adam_begin(tb_step_t *step, float powers[2]); /* powers of 0.9 and 0.999 so far: 1 at first */
 void tb_fully_connected_update_by_rule_f32(const float *dz, const float *features, float *weight, float *bias,
                                            const tb_update_t *weight_update, const tb_update_t *bias_update,
                                            const tb_step_t *step, uint32_t classes, uint32_t feature_count);
