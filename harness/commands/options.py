@@ -13,14 +13,8 @@ BackboneOption = Annotated[
         "--backbone", metavar="FILE", help="A network: .npz of trainbench or .pkl of tiny-training."
     ),
 ]
-DatasetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--dataset",
-        metavar="SPEC",
-        help="lfw, coco-mix:PATH.npz, vww:COCO_FOLDER, folder:PATH or cifar10:PATH; see docs/datasets.md.",
-    ),
-]
+DATASET_HELP = "lfw, coco-mix:PATH.npz, vww:COCO_FOLDER, folder:PATH or cifar10:PATH; see docs/datasets.md."
+DatasetOption = Annotated[str | None, typer.Option("--dataset", metavar="SPEC", help=DATASET_HELP)]
 RoundingOption = Annotated[
     str | None, typer.Option("--rounding", help="Of weight updates: nearest, stochastic or extended.")
 ]

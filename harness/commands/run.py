@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.options import (
+    DATASET_HELP,
     BackboneOption,
-    DatasetOption,
     EpochsOption,
     GradientOption,
     JobsOption,
@@ -31,7 +31,26 @@ def run(
     ] = None,
     seed: Annotated[list[int] | None, typer.Option("--seed", help="Run this seed; may be repeated.")] = None,
     backbone: BackboneOption = None,
-    dataset: DatasetOption = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dataset",
+            metavar="SPEC",
+            help=f"{DATASET_HELP} Suites of the paper take NAME=SPEC, repeated.",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="FOLDER", help="Suites of the paper: where its networks are (.pkl)."),
+    ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option("--network", help="Suites of the paper: this network only; may be repeated."),
+    ] = None,
+    reduced: Annotated[
+        bool,
+        typer.Option("--reduced", help="Suites of the paper: on samples of the datasets, in fewer epochs."),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder of the results; with finished cells in it, only the rest is run."),
@@ -60,15 +79,44 @@ def run(
 ) -> None:
     """Run SUITE, write run documents and report.html into --out, and print the verdict.
 
-    The suite's reference target (host) is run too: the accuracy comes from it. Exit code 2: a cell failed.
+    The suite's reference target (host) is run too: the accuracy comes from it. Suites of the paper
+    (paper-memory, …) run the cells whose networks and datasets are given. Exit code 2: a cell failed.
     """
+    from harness.commands.paper import one_dataset, parse_datasets, refuse, run_paper_suite
     from harness.commands.verdict import print_verdict
+    from harness.paper.options import PaperOptions
+    from harness.paper.suite import load_paper_suite, paper_suite_names
     from harness.progress import ProgressWatcher, busy
     from harness.run.request import Overrides, make_request
     from harness.run.runner import run_suite
+    from harness.suite import suite_names
     from reports import write_report
 
-    with busy("reading the network and the dataset"):
+    unused: dict[str, object]
+    if suite in paper_suite_names():
+        unused = {"--seed": seed, "--backbone": backbone, "--rounding": rounding, "--gradient": gradient}
+        unused |= {"--epochs": epochs, "--learning-rate": learning_rate, "--sram-budget": sram_budget}
+        refuse(suite, {**unused, "--classes": classes}, "its paper.toml says how its cells are run")
+        options = PaperOptions(
+            data=data,
+            datasets=parse_datasets(dataset or ()),
+            networks=tuple(network or ()),
+            methods=tuple(method or ()),
+            targets=tuple(target or ()),
+            out=out,
+            steps=steps,
+            reduced=reduced,
+            parallel=jobs,
+            step_seconds=step_timeout,
+        )
+        run_paper_suite(load_paper_suite(suite), options)
+        return
+    if suite not in suite_names():
+        # Of the two loaders this one names both kinds of suites.
+        load_paper_suite(suite)
+    unused = {"--data": data, "--network": network, "--reduced": reduced}
+    refuse(suite, unused, "it is for suites of the paper")
+    with busy("reading the network and the dataset") as report:
         request = make_request(
             suite,
             Overrides(
@@ -76,7 +124,7 @@ def run(
                 methods=tuple(method or ()),
                 seeds=tuple(seed or ()),
                 backbone=backbone,
-                dataset=dataset,
+                dataset=one_dataset(suite, dataset or ()),
                 out=out,
                 rounding=rounding,
                 gradient=gradient,
@@ -88,6 +136,7 @@ def run(
                 step_seconds=step_timeout,
                 classes=classes,
             ),
+            report=report,
         )
     with ProgressWatcher() as watcher:
         documents = run_suite(request, watcher)
