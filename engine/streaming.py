@@ -53,12 +53,13 @@ class Streamed:
     """A region worked out.
 
     `distance`: where the output starts relative to the input whose dead rows it overwrites (bytes, ≤ 0); None
-    where it cannot. `repeated_bytes`: input bytes that operators read again, and weights that they widen
-    again, because they run by strips.
+    where it cannot. `rows`: the most that each operator computes at a time. `repeated_bytes`: input
+    bytes that operators read again, and weights that they widen again, because they run by strips.
     """
 
     region: Region
     windows: tuple[Window, ...]
+    rows: tuple[int, ...]
     distance: int | None
     scratch_bytes: int
     strips: int
@@ -159,8 +160,11 @@ def work_out(graph: Graph, region: Region) -> Streamed:
         if rows.last > rows.first
     }
     scratch = max(_scratch(graph, stages[index], in_rows, rows) for index, in_rows, rows in calls)
+    rows = tuple(
+        max(strip[index].last - strip[index].first for strip in plan) for index in range(len(stages))
+    )
     return Streamed(
-        region, windows, _distance(graph, stages, plan), scratch, len(plan), _repeated(stages, plan)
+        region, windows, rows, _distance(graph, stages, plan), scratch, len(plan), _repeated(stages, plan)
     )
 
 

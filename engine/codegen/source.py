@@ -129,10 +129,10 @@ def _region_call(graph: Graph, region: AnyRegion) -> str:
 
 
 def _region_function(graph: Graph, emitter: CEmitter, region: AnyRegion) -> str:
-    described = [describe(graph, op) for op in graph.operators[region.first : region.last]]
     if isinstance(region, ChannelRegion):
+        described = [describe(graph, op) for op in graph.operators[region.first : region.last]]
         return groups_source(graph, emitter, region, described)
-    return stream_source(graph, emitter, region, described)
+    return stream_source(graph, emitter, region, describe)
 
 
 def _statement(graph: Graph, emitter: CEmitter, index: int, op: Operator) -> str:
@@ -140,8 +140,8 @@ def _statement(graph: Graph, emitter: CEmitter, index: int, op: Operator) -> str
     return f"  /* {index} {comment(describe(graph, op))} */\n  TRAINER_MARK({index}u);\n  {call}"
 
 
-def describe(graph: Graph, op: Operator) -> str:
-    """One line: name, kind, shapes, kernel, scales, MACs."""
+def describe(graph: Graph, op: Operator, rows: int | None = None) -> str:
+    """One line: name, kind, shapes, kernel, scales, MACs, and the path chosen, for so many rows at a time."""
     read = [graph.tensor(name) for _, name in op.inputs if graph.tensor(name).in_arena]
     written = [
         graph.tensor(name) for role, name in op.outputs if role != "mask" and not is_exponent_role(role)
@@ -153,7 +153,9 @@ def describe(graph: Graph, op: Operator) -> str:
     if "kernel_height" in values:
         text += f", {values['kernel_height']}x{values['kernel_width']} stride {values['stride']}"
     macs = kind_of(op).macs(op, graph)
-    return f"{text}, {macs} MACs" if macs else text
+    choice = kind_of(op).choice(op, graph, rows)
+    text += f", {macs} MACs" if macs else ""
+    return f"{text}; path {choice}" if choice else text
 
 
 def _typed(tensors: Iterable[Tensor]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.codegen.c_text import comment, identifier
 from engine.codegen.emitter import CEmitter
 from engine.graph import Graph, Operator
@@ -15,8 +17,10 @@ def region_function(region: Region, graph: Graph) -> str:
     return f"stream_{identifier(graph.operators[region.first].layer)}"
 
 
-def stream_source(graph: Graph, emitter: CEmitter, region: Region, described: list[str]) -> str:
-    """A function that runs a region; `described` holds the comment of each of its operators."""
+def stream_source(
+    graph: Graph, emitter: CEmitter, region: Region, describe: Callable[[Graph, Operator, int], str]
+) -> str:
+    """A function that runs a region; `describe` comments on an operator of so many rows at a time."""
     streamed = work_out(graph, region)
     operators = graph.operators[region.first : region.last]
     height = graph.tensor(operators[-1].output("y")).shape[0]
@@ -28,12 +32,13 @@ def stream_source(graph: Graph, emitter: CEmitter, region: Region, described: li
         f"    end = end + {region.strip}u < {height}u ? end + {region.strip}u : {height}u;",
         *_ends(operators),
     ]
-    for offset, (op, text) in enumerate(zip(operators, described, strict=True)):
+    for offset, op in enumerate(operators):
         last = op is operators[-1]
         end = "end" if last else f"{identifier(op.name)}_end"
-        stage = Stage(_window(chain_input(op)), _window(op.output("y")), end, _window_of_skip(op))
+        rows = streamed.rows[offset]
+        stage = Stage(_window(chain_input(op)), _window(op.output("y")), end, rows, _window_of_skip(op))
         body += [
-            f"    /* {region.first + offset} {comment(text)} */",
+            f"    /* {region.first + offset} {comment(describe(graph, op, rows))} */",
             f"    TRAINER_MARK({region.first + offset}u);",
             f"    {kind_of(op).emit_stage(op, graph, emitter, stage)}",
         ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
 from engine.graph import Array, DType, Graph, Operator, Phase
-from engine.operators import real, reference
+from engine.operators import kernel_choice, real, reference
+from engine.operators.kernel_choice import Choice
 from engine.operators.kind import (
     Emitter,
     OperatorKind,
@@ -172,6 +174,13 @@ class Convolution(OperatorKind):
         if dx is not None:
             tape.contribute(op.input("x"), dx)
 
+    def choice(self, op: Operator, graph: Graph, rows: int | None = None) -> Choice:
+        g = geometry(op)
+        if not self.depthwise:
+            return kernel_choice.conv2d(g, split=is_split(op))
+        called = g if rows is None else replace(g, out_height=rows)
+        return kernel_choice.depthwise_conv2d(called, shift=op.integer("shift"))
+
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
         conv = declare_convolution(op, emitter, emitter.pointer(op.input("multiplier")))
         weights = declare_weights(op, graph, emitter, depthwise=self.depthwise)
@@ -184,11 +193,11 @@ class Convolution(OperatorKind):
             emitter.mask(op.find_output("mask")),
         ]
         arguments.append(emitter.scratch(op))
-        return f"tb_{self.name}_i8({', '.join(arguments)});"
+        return f"{self.choice(op, graph).function}({', '.join(arguments)});"
 
     def emit_stage(self, op: Operator, graph: Graph, emitter: Emitter, stage: Stage) -> str:
         arguments = [
-            f"tb_{self.name}_i8",
+            self.choice(op, graph, stage.rows).function,
             declare_convolution(op, emitter, emitter.pointer(op.input("multiplier"))),
             f"&{stage.x}",
             declare_weights(op, graph, emitter, depthwise=self.depthwise),

@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from engine.graph import Array, DType, Graph, Operator, Role
-from engine.operators import real, reference
+from engine.operators import kernel_choice, real, reference
+from engine.operators.kernel_choice import Choice
 from engine.operators.kind import (
     Emitter,
     GroupCode,
@@ -69,6 +70,11 @@ class GradInput(OperatorKind):
         function = real.depthwise_grad_input if self.depthwise else real.conv2d_grad_input
         return {"dx": function(values["gradient"].astype(np.float64), weights, geometry(op))}
 
+    def choice(self, op: Operator, graph: Graph, rows: int | None = None) -> Choice:
+        if self.depthwise:
+            return kernel_choice.depthwise_grad_input_f32(geometry(op))
+        return kernel_choice.conv2d_grad_input(geometry(op), gradient="f32")
+
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
         arguments = [
             declare_convolution(op, emitter, None),
@@ -76,14 +82,15 @@ class GradInput(OperatorKind):
             declare_weights(op, graph, emitter, depthwise=self.depthwise),
             emitter.pointer(op.output("dx")),
         ]
-        return f"tb_{self.name}_f32({', '.join(arguments)});"
+        return f"{self.choice(op, graph).function}({', '.join(arguments)});"
 
     def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
         conv = declare_convolution(op, emitter, None)
         weights = declare_weights(op, graph, emitter, depthwise=self.depthwise)
         if self.depthwise:
             operands = f"{stage.gradient}, {stage.distance}, {weights}, {stage.result}"
-            return GroupCode(f"tb_group_depthwise_grad_f32({stage.group}, {conv}, {operands});")
+            kernel = self.choice(op, graph).function
+            return GroupCode(f"tb_group_depthwise_grad_f32({kernel}, {stage.group}, {conv}, {operands});")
         function = "tb_group_output_grad_f32" if stage.splits else "tb_group_input_grad_f32"
         return GroupCode(f"{function}({stage.group}, {conv}, {stage.gradient}, {weights}, {stage.result});")
 

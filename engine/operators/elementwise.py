@@ -9,7 +9,8 @@ import numpy as np
 
 from engine.errors import GraphError
 from engine.graph import Array, DType, Graph, Operator, Phase
-from engine.operators import reference
+from engine.operators import kernel_choice, reference
+from engine.operators.kernel_choice import Choice
 from engine.operators.kind import (
     Emitter,
     OperatorKind,
@@ -102,16 +103,22 @@ class Add(OperatorKind):
         )
         return f"&{symbol}"
 
+    def choice(self, op: Operator, graph: Graph, rows: int | None = None) -> Choice:
+        return kernel_choice.add(self._parameters(op, graph))
+
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
         parameters = self._declare(op, graph, emitter)
         operands = ", ".join(emitter.pointer(name) for name in (op.input("a"), op.input("b"), op.output("y")))
         mask, count = emitter.mask(op.find_output("mask")), graph.operand(op, "y").elements
-        return f"tb_add_i8({parameters}, {operands}, {mask}, {count}u);"
+        function = self.choice(op, graph).function
+        return f"{function}({parameters}, {operands}, {mask}, {count}u);"
 
     def emit_stage(self, op: Operator, graph: Graph, emitter: Emitter, stage: Stage) -> str:
         mask = emitter.mask(op.find_output("mask"))
         parameters = self._declare(op, graph, emitter)
-        return f"tb_stream_add({parameters}, &{stage.skip}, &{stage.x}, &{stage.y}, {stage.end}, {mask});"
+        windows = f"&{stage.skip}, &{stage.x}, &{stage.y}"
+        function = self.choice(op, graph).function
+        return f"tb_stream_add({function}, {parameters}, {windows}, {stage.end}, {mask});"
 
 
 def _integer_gradients(

@@ -9,7 +9,8 @@ import numpy as np
 
 from engine.errors import CodegenError
 from engine.graph import Array, DType, Graph, Operator, Role
-from engine.operators import reference
+from engine.operators import kernel_choice, reference
+from engine.operators.kernel_choice import Choice
 from engine.operators.kind import (
     Emitter,
     GroupCode,
@@ -53,10 +54,11 @@ class MaskedScale(OperatorKind):
     ) -> dict[str, Array]:
         return {"y": np.where(values["mask"], values["gradient"] * values["scale"].astype(np.float64), 0.0)}
 
-    def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
-        return self._call("tb_masked_scale_f32", op, graph, emitter)
+    def choice(self, op: Operator, graph: Graph, rows: int | None = None) -> Choice:
+        return kernel_choice.masked_scale(graph.operand(op, "y").shape[2], gradient=str(self.gradient_dtype))
 
-    def _call(self, function: str, op: Operator, graph: Graph, emitter: Emitter) -> str:
+    def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        function = self.choice(op, graph).function
         height, width, channels = graph.operand(op, "y").shape
         if emitter.pointer(op.input("gradient")) != emitter.pointer(op.output("y")):
             raise CodegenError(f"operator {op.name} works in place, but its gradient is still read later")

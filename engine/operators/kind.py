@@ -16,6 +16,7 @@ import numpy as np
 
 from engine.errors import GraphError
 from engine.graph import Array, Graph, Operator, Phase, Tensor
+from engine.operators.kernel_choice import Choice
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,15 @@ class Emitter(Protocol):
 
 @dataclass(frozen=True)
 class Stage:
-    """A forward operator within a streamed region: C names of its windows, and how far its rows go."""
+    """A forward operator within a streamed region: C names of its windows, and how far its rows go.
+
+    rows: the most that it computes at a time.
+    """
 
     x: str
     y: str
     end: str
+    rows: int
     skip: str = ""
     """Of the other operand, for an addition."""
 
@@ -193,6 +198,10 @@ class OperatorKind(ABC):
     def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
         """The C statements within a region that is run by groups of channels; `step` is a pointer there."""
         raise GraphError(f"operator {op.name}: {self.name} cannot be run by groups of channels")
+
+    def choice(self, op: Operator, graph: Graph, rows: int | None = None) -> Choice | None:
+        """The kernel it calls; None where there is but one. `rows`: the most computed at once; None: all."""
+        return None
 
     def macs(self, op: Operator, graph: Graph) -> int:
         """Multiply-accumulates."""

@@ -7,10 +7,17 @@ those rows.
 from __future__ import annotations
 
 from engine.operators.geometry import ConvGeometry
+from engine.operators.kernel_choice import (
+    SHORT_SUM,
+    WINDOW_BYTES,
+    WINDOW_SLOTS,
+    depthwise_quads,
+    why_not_square,
+)
 
 FORWARD_BLOCK_PIXELS = 120
 FORWARD_BLOCK_BYTES = 4096
-"""What tb_conv2d_i8 expands of the input at once, ..."""
+"""What the forward kernels of conv2d expand of the input at once, ..."""
 FORWARD_FIELDS_BYTES = 2048
 """... of receptive fields less (they bind the peak: the stem, beside the image), ..."""
 FORWARD_LEAST_PIXELS = 16
@@ -19,7 +26,7 @@ FORWARD_LEAST_BYTES = 18560
 
 
 def conv2d_scratch(g: ConvGeometry, *, split: bool) -> int:
-    """Of tb_conv2d_i8, as tb_conv2d_block.h has it: a block of pixels and two rows of weights, both widened.
+    """Of any forward kernel of conv2d (tb_conv2d_block.h): a block of pixels, two rows of weights, widened.
 
     `split`: the weights lie in two places, each padded on its own.
     """
@@ -38,14 +45,10 @@ def conv2d_scratch(g: ConvGeometry, *, split: bool) -> int:
 
 LARGEST_LANES = 8
 """TB_LANES at the most: channels that the plain depthwise kernel computes side by side."""
-WINDOW_SLOTS = {3: 18, 5: 20, 7: 14}
-"""Rows, with padding, that the fast one's window of a small image holds, by kernel size."""
-WINDOW_BYTES = 4096
-"""The largest of these windows."""
 
 
 def depthwise_scratch(g: ConvGeometry) -> int:
-    """Of tb_depthwise_conv2d_i8: weights and a window of rows of a few channels, on either path.
+    """Of any forward kernel of depthwise_conv2d: weights and a window of rows of a few channels.
 
     Enough for any number of the image's rows, too.
     """
@@ -53,15 +56,12 @@ def depthwise_scratch(g: ConvGeometry) -> int:
     rows = g.kernel_height if slides else (g.out_height - 1) * g.stride + g.kernel_height
     columns = (g.out_width - 1) * g.stride + g.kernel_width
     plain = LARGEST_LANES * (rows * columns + g.kernel_height * g.kernel_width)
-    fast = g.kernel_height == g.kernel_width and g.kernel_height in WINDOW_SLOTS and g.stride in (1, 2)
-    return max(plain, _depthwise_planes(g) if fast and slides else 0)
+    return max(plain, 0 if why_not_square(g) else _depthwise_planes(g))
 
 
 def _depthwise_planes(g: ConvGeometry) -> int:
-    """Of the fast path: int16 planes of four channels, their tables of weights, a byte of mask a tile."""
-    kernel, tiles = g.kernel_height, -(-g.out_width // 4)
-    tile_words = (kernel + 4) // 2 if g.stride == 1 else (kernel + 7) // 2
-    quads = (tiles - 1) * g.stride + (tile_words + 1) // 2
+    """Of the fast ones: int16 planes of four channels, their tables of weights, a byte of mask a tile."""
+    kernel, tiles, quads = g.kernel_height, -(-g.out_width // 4), depthwise_quads(g)
     slots, rows = kernel, 1
     if 32 * quads * WINDOW_SLOTS[kernel] <= WINDOW_BYTES:
         slots = WINDOW_SLOTS[kernel]
@@ -70,17 +70,16 @@ def _depthwise_planes(g: ConvGeometry) -> int:
 
 
 GRADIENT_SLOTS = 12
-"""Rows of the window of tb_depthwise_conv2d_grad_input_i16."""
+"""Rows of the window of the fast kernels of depthwise_conv2d_grad_input_i16."""
 GRADIENT_TABLE_BYTES = 168
 """Of a channel's weights there."""
 
 
 def depthwise_grad_scratch(g: ConvGeometry) -> int:
-    """Of tb_depthwise_conv2d_grad_input_i16: int16 planes of four channels of the gradient, and weights."""
+    """Of any kernel of depthwise_conv2d_grad_input_i16: planes of four channels, and weights."""
     plain = LARGEST_LANES * g.kernel_height * g.kernel_width
     kernel = g.kernel_height
-    fast = g.kernel_width == kernel and kernel in WINDOW_SLOTS and g.stride in (1, 2)
-    if not fast or g.padding != kernel // 2:
+    if why_not_square(g):
         return plain
     tiles = -(-g.in_width // (4 * g.stride))
     taps = kernel if g.stride == 1 else kernel // 2 + 1
@@ -91,13 +90,11 @@ def depthwise_grad_scratch(g: ConvGeometry) -> int:
 
 
 def depthwise_grad_reads_ahead(g: ConvGeometry) -> bool:
-    """Whether tb_depthwise_conv2d_grad_input_i16 may write over its gradient.
+    """Whether the kernel of depthwise_conv2d_grad_input_i16 may write over its gradient.
 
     Where the window of rows holds the whole image, a group of channels is read before any of it is written.
     """
-    kernel = g.kernel_height
-    square = g.kernel_width == kernel and kernel in WINDOW_SLOTS and g.padding == kernel // 2
-    return square and g.stride == 1 and g.in_height <= GRADIENT_SLOTS + 1 - kernel
+    return not why_not_square(g) and g.stride == 1 and g.in_height <= GRADIENT_SLOTS + 1 - g.kernel_height
 
 
 def depthwise_update_scratch(g: ConvGeometry) -> int:
@@ -107,15 +104,15 @@ def depthwise_update_scratch(g: ConvGeometry) -> int:
 
 GRADIENT_BLOCK_BYTES = 8192
 GRADIENT_BLOCK_TILES = 16
-"""What tb_conv2d_grad_input_i16 expands of the gradient at once, and how many times four pixels, ..."""
+"""What tb_conv2d_grad_input_pointwise_i16 expands at once, and how many times four pixels, ..."""
 GRADIENT_MORE_BYTES = 12288
 GRADIENT_LEAST_TILES = 4
 """... but up to this many bytes where a block would have fewer pixels than that."""
 UPDATE_BLOCK_BYTES = 8192
-"""What tb_conv2d_update_i16 expands of the input at once, unless four channels alone need more."""
+"""What the kernels of conv2d_update_i16 expand of the input at once, unless four channels alone need more."""
 UPDATE_BLOCK_TILES = 32
-UPDATE_CHUNK = 256
-"""Pixels whose sums stay 32 bits wide; with more of them there are 64-bit totals."""
+UPDATE_CHUNK = SHORT_SUM
+"""Pixels that a long sum takes at once; with more of them there are 64-bit totals."""
 UPDATE_BLOCK_ROWS = 32
 """Output channels whose totals are kept at once."""
 
@@ -127,7 +124,7 @@ def _tiles_per_block(tiles: int, limit: int) -> int:
 
 
 def conv2d_grad_scratch(g: ConvGeometry, *, split: bool) -> int:
-    """Of tb_conv2d_grad_input_i16: a block of pixels and two rows of weights, both widened.
+    """Of conv2d_grad_input_i16: a block of pixels and two rows of weights, both widened.
 
     On a host: four pixels in 32 bits.
     """
@@ -142,7 +139,7 @@ def conv2d_grad_scratch(g: ConvGeometry, *, split: bool) -> int:
 
 
 def conv2d_update_scratch(g: ConvGeometry, trainable: int) -> int:
-    """Of tb_conv2d_update_i16 with that many trainable input channels: two rows of the gradient, a block of
+    """Of conv2d_update_i16 with that many trainable input channels: two rows of the gradient, a block of
     inputs, and the sums of both."""
     if trainable == 0:
         return 0

@@ -1,5 +1,6 @@
 /* tb_add.c: addition of two int8 feature maps. */
 #include "tb_dsp.h"
+#include "tb_fits.h"
 #include "tb_internal.h"
 
 /* Up to 8 elements; returns their mask. */
@@ -9,6 +10,15 @@ TB_INLINE uint32_t add_elements(const tb_add_t *add, const int8_t *a, const int8
     bits |= tb_store_i8((a[l] * add->multiplier_a + b[l] * add->multiplier_b + add->offset) >> add->shift, y + l) << l;
   }
   return bits;
+}
+
+/* Any number of elements, from a byte of the mask on. */
+TB_NOINLINE void add_rest(const tb_add_t *add, const int8_t *a, const int8_t *b, int8_t *y, uint8_t *mask, uint32_t count) {
+  const tb_add_t constants = *add;
+  for (uint32_t i = 0; i < count; i += 8) {
+    const uint32_t bits = add_elements(&constants, a + i, b + i, y + i, tb_minimum(count - i, 8));
+    if (mask != NULL) mask[i >> 3] = (uint8_t)bits;
+  }
 }
 
 #if TB_DSP
@@ -70,31 +80,25 @@ TB_INLINE void add_words(const tb_add_t *add, const int8_t *a, const int8_t *b, 
   }
 }
 
-/* All that fast paths exist for; returns how many elements that were. */
-static uint32_t add_fast(const tb_add_t *add, const int8_t *a, const int8_t *b, int8_t *y, uint8_t *mask,
-                         uint32_t count) {
-  const int32_t limit = 1 << 23; /* 256 times the multiplier is an int32 */
-  const uint32_t bytes = count / 8;
-  if (add->multiplier_a >= limit || add->multiplier_b >= limit) return 0;
-  switch (add->shift) {
-    case 22: add_words(add, a, b, y, mask, bytes, 22, tb_ssat16_14); break;
-    case 21: add_words(add, a, b, y, mask, bytes, 21, tb_ssat16_13); break;
-    case 20: add_words(add, a, b, y, mask, bytes, 20, tb_ssat16_12); break;
-    case 19: add_words(add, a, b, y, mask, bytes, 19, tb_ssat16_11); break;
-    default: return 0; /* inputs on scales more than ten times the output's */
+#define KERNEL(name, shift, saturate)                                                                                  \
+  void name(const tb_add_t *add, const int8_t *a, const int8_t *b, int8_t *y, uint8_t *mask, uint32_t count) {         \
+    const uint32_t whole = count & ~7u;                                                                                \
+    TB_EXPECT(tb_fits_add(add, shift));                                                                                \
+    add_words(add, a, b, y, mask, count / 8, shift, saturate);                                                         \
+    add_rest(add, a + whole, b + whole, y + whole, mask == NULL ? NULL : mask + count / 8, count - whole);             \
   }
-  return 8 * bytes;
-}
+#else
+#define KERNEL(name, shift, saturate)                                                                                  \
+  void name(const tb_add_t *add, const int8_t *a, const int8_t *b, int8_t *y, uint8_t *mask, uint32_t count) {         \
+    TB_EXPECT(tb_fits_add(add, shift));                                                                                \
+    add_rest(add, a, b, y, mask, count);                                                                               \
+  }
 #endif
+KERNEL(tb_add_s22_i8, 22, tb_ssat16_14)
+KERNEL(tb_add_s21_i8, 21, tb_ssat16_13)
+KERNEL(tb_add_s20_i8, 20, tb_ssat16_12)
+KERNEL(tb_add_s19_i8, 19, tb_ssat16_11)
 
-void tb_add_i8(const tb_add_t *add, const int8_t *a, const int8_t *b, int8_t *y, uint8_t *mask, uint32_t count) {
-  const tb_add_t constants = *add;
-  uint32_t i = 0;
-#if TB_DSP
-  i = add_fast(&constants, a, b, y, mask, count);
-#endif
-  for (; i < count; i += 8) {
-    const uint32_t bits = add_elements(&constants, a + i, b + i, y + i, tb_minimum(count - i, 8));
-    if (mask != NULL) mask[i >> 3] = (uint8_t)bits;
-  }
+void tb_add_general_i8(const tb_add_t *add, const int8_t *a, const int8_t *b, int8_t *y, uint8_t *mask, uint32_t count) {
+  add_rest(add, a, b, y, mask, count);
 }

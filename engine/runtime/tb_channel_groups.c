@@ -2,7 +2,6 @@
 #include "tb_channel_groups.h"
 
 #include "tb_conv2d_grad.h"
-#include "tb_depthwise_grad_i16.h"
 #include "tb_gradient_output.h"
 #include "tb_shared_exponent.h"
 
@@ -58,39 +57,40 @@ void tb_group_output_grad_f32(const tb_channel_group_t *group, const tb_conv_t *
   tb_pointwise_grad_f32(&columns, gradient, &parts[0], conv->in_channels, dx, 0);
 }
 
-void tb_group_depthwise_grad_f32(const tb_channel_group_t *group, const tb_conv_t *conv, const float *gradient,
-                                 uint32_t distance, const tb_weights_t *weights, float *dx) {
+void tb_group_depthwise_grad_f32(tb_grad_input_f32_t *kernel, const tb_channel_group_t *group, const tb_conv_t *conv,
+                                 const float *gradient, uint32_t distance, const tb_weights_t *weights, float *dx) {
   tb_weights_t slice;
   const tb_conv_t channels = depthwise_of(group, conv, distance, weights, &slice);
-  tb_depthwise_conv2d_grad_input_f32(&channels, gradient, &slice, dx);
+  kernel(&channels, gradient, &slice, dx);
 }
 
-int32_t tb_group_depthwise_exponent_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent,
-                                        const tb_weights_t *weights, uint32_t count, int16_t *dx, void *scratch) {
+int32_t tb_group_depthwise_exponent_i16(tb_depthwise_grad_t *kernel, const tb_conv_t *conv, const int16_t *gradient,
+                                        int32_t exponent, const tb_weights_t *weights, uint32_t count, int16_t *dx,
+                                        void *scratch) {
   uint32_t magnitudes = 0;
   for (uint32_t first = 0; first < conv->in_channels; first += count) {
     const tb_channel_group_t group = tb_channel_group(first, count, conv->in_channels);
     tb_weights_t slice;
     const tb_conv_t channels = depthwise_of(&group, conv, group.total, weights, &slice);
-    magnitudes = tb_depthwise_grad_i16(&channels, gradient + first, magnitudes, &slice, dx, scratch);
+    magnitudes = kernel(&channels, gradient + first, magnitudes, &slice, dx, scratch);
   }
   return tb_exponent(exponent, magnitudes, tb_shift_for(magnitudes));
 }
 
-void tb_group_depthwise_grad_i16(const tb_channel_group_t *group, const tb_conv_t *conv, const int16_t *gradient,
-                                 int32_t exponent, uint32_t distance, const tb_weights_t *weights, int16_t *dx,
-                                 int32_t dx_exponent, void *scratch) {
+void tb_group_depthwise_grad_i16(tb_depthwise_grad_t *kernel, const tb_channel_group_t *group, const tb_conv_t *conv,
+                                 const int16_t *gradient, int32_t exponent, uint32_t distance, const tb_weights_t *weights,
+                                 int16_t *dx, int32_t dx_exponent, void *scratch) {
   tb_weights_t slice;
   const tb_conv_t channels = depthwise_of(group, conv, distance, weights, &slice);
   const uint32_t magnitudes = dx_exponent == TB_ZERO_EXPONENT ? 0 : 0xffffu << (uint32_t)(dx_exponent - exponent);
-  (void)tb_depthwise_grad_i16(&channels, gradient, magnitudes, &slice, dx, scratch);
+  (void)kernel(&channels, gradient, magnitudes, &slice, dx, scratch);
 }
 
 void tb_group_masked_scale_f32(const tb_channel_group_t *group, float *gradient, const uint8_t *mask, const float *scale,
                                uint32_t pixels) {
   mask += group->first / 8u;
   for (uint32_t p = 0; p < pixels; p++, gradient += group->count, mask += group->total / 8u) {
-    tb_masked_scale_f32(gradient, mask, scale + group->first, 1, group->count);
+    tb_masked_scale_bytes_f32(gradient, mask, scale + group->first, 1, group->count);
   }
 }
 
@@ -98,7 +98,7 @@ void tb_group_masked_scale_i16(const tb_channel_group_t *group, int16_t *gradien
                                const int32_t *multiplier, uint32_t pixels) {
   mask += group->first / 8u;
   for (uint32_t p = 0; p < pixels; p++, gradient += group->count, mask += group->total / 8u) {
-    tb_masked_scale_i16(gradient, mask, multiplier + group->first, 1, group->count);
+    tb_masked_scale_bytes_i16(gradient, mask, multiplier + group->first, 1, group->count);
   }
 }
 
@@ -157,12 +157,12 @@ void tb_group_conv2d_update_f32(const tb_channel_group_t *group, const tb_conv_t
   tb_conv2d_update_f32(&rows, gradient, x, &slice, &update_slice, step);
 }
 
-void tb_group_conv2d_update_i16(const tb_channel_group_t *group, const tb_conv_t *conv, const int16_t *gradient,
-                                int32_t exponent, const int8_t *x, const tb_weights_t *weights, const tb_update_t *update,
-                                const tb_step_t *step, void *scratch) {
+void tb_group_conv2d_update_i16(tb_update_i16_t *kernel, const tb_channel_group_t *group, const tb_conv_t *conv,
+                                const int16_t *gradient, int32_t exponent, const int8_t *x, const tb_weights_t *weights,
+                                const tb_update_t *update, const tb_step_t *step, void *scratch) {
   tb_weights_t slice;
   const tb_conv_t rows = rows_of(group, conv, weights, &slice);
   const uint32_t each = tb_trainable_part(weights, conv->in_channels).count * conv->kernel_height * conv->kernel_width;
   const tb_update_t update_slice = update_of(group, update, each);
-  tb_conv2d_update_i16(&rows, gradient, exponent, x, &slice, &update_slice, step, scratch);
+  kernel(&rows, gradient, exponent, x, &slice, &update_slice, step, scratch);
 }

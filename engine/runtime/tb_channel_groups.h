@@ -25,15 +25,16 @@ void tb_group_output_grad_f32(const tb_channel_group_t *group, const tb_conv_t *
 
 /* Gradient of a depthwise convolution's input; `gradient` at the group's first channel, its pixels `distance` values apart. No
  * channel list. */
-void tb_group_depthwise_grad_f32(const tb_channel_group_t *group, const tb_conv_t *conv, const float *gradient,
-                                 uint32_t distance, const tb_weights_t *weights, float *dx);
+void tb_group_depthwise_grad_f32(tb_grad_input_f32_t *kernel, const tb_channel_group_t *group, const tb_conv_t *conv,
+                                 const float *gradient, uint32_t distance, const tb_weights_t *weights, float *dx);
 /* `exponent` of the gradient; `dx_exponent` that of all groups: tb_group_depthwise_exponent_i16, which computes all of them
  * in a compact `dx` of `count` channels first. */
-int32_t tb_group_depthwise_exponent_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent,
-                                        const tb_weights_t *weights, uint32_t count, int16_t *dx, void *scratch);
-void tb_group_depthwise_grad_i16(const tb_channel_group_t *group, const tb_conv_t *conv, const int16_t *gradient,
-                                 int32_t exponent, uint32_t distance, const tb_weights_t *weights, int16_t *dx,
-                                 int32_t dx_exponent, void *scratch);
+int32_t tb_group_depthwise_exponent_i16(tb_depthwise_grad_t *kernel, const tb_conv_t *conv, const int16_t *gradient,
+                                        int32_t exponent, const tb_weights_t *weights, uint32_t count, int16_t *dx,
+                                        void *scratch);
+void tb_group_depthwise_grad_i16(tb_depthwise_grad_t *kernel, const tb_channel_group_t *group, const tb_conv_t *conv,
+                                 const int16_t *gradient, int32_t exponent, uint32_t distance, const tb_weights_t *weights,
+                                 int16_t *dx, int32_t dx_exponent, void *scratch);
 
 /* In place. */
 void tb_group_masked_scale_f32(const tb_channel_group_t *group, float *gradient, const uint8_t *mask, const float *scale,
@@ -61,8 +62,8 @@ int32_t tb_group_share_i16(int32_t *sums, uint32_t count, int32_t exponent);
 void tb_group_conv2d_update_f32(const tb_channel_group_t *group, const tb_conv_t *conv, const float *gradient,
                                 const int8_t *x, const tb_weights_t *weights, const tb_update_t *update,
                                 const tb_step_t *step);
-void tb_group_conv2d_update_i16(const tb_channel_group_t *group, const tb_conv_t *conv, const int16_t *gradient,
-                                int32_t exponent, const int8_t *x, const tb_weights_t *weights, const tb_update_t *update,
-                                const tb_step_t *step, void *scratch);
+void tb_group_conv2d_update_i16(tb_update_i16_t *kernel, const tb_channel_group_t *group, const tb_conv_t *conv,
+                                const int16_t *gradient, int32_t exponent, const int8_t *x, const tb_weights_t *weights,
+                                const tb_update_t *update, const tb_step_t *step, void *scratch);
 
 #endif

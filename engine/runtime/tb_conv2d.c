@@ -1,5 +1,6 @@
 /* tb_conv2d.c: convolution with int8 weights, forward. With DSP instructions: tb_conv2d_dsp.c. */
 #include "tb_dsp.h"
+#include "tb_fits.h"
 #include "tb_internal.h"
 
 #if !TB_DSP
@@ -100,9 +101,8 @@ static void conv2d_row(const tb_conv_t *conv, const channel_t *c, const int8_t *
   }
 }
 
-void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,
-                  uint8_t *mask, void *scratch) {
-  const int pointwise = tb_is_pointwise(conv);
+static void conv2d(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,
+                   uint8_t *mask, void *scratch, int pointwise) {
   const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
   const uint32_t pixels = (uint32_t)conv->out_height * conv->out_width;
   const int32_t stride = conv->stride, padding = conv->padding, last = conv->kernel_width - 1;
@@ -134,4 +134,16 @@ void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *we
     }
   }
 }
+
+#define KERNEL(name, pointwise, condition)                                                                             \
+  void name(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,       \
+            uint8_t *mask, void *scratch) {                                                                            \
+    TB_EXPECT(condition);                                                                                              \
+    conv2d(conv, x, weights, bias, y, mask, scratch, pointwise);                                                       \
+  }
+KERNEL(tb_conv2d_pointwise_i8, 1, tb_is_pointwise(conv) && conv->in_channels % 4 == 0 && weights->channels == NULL)
+KERNEL(tb_conv2d_pointwise_odd_i8, 1, tb_is_pointwise(conv) && weights->channels == NULL)
+KERNEL(tb_conv2d_pointwise_split_i8, 1, tb_is_pointwise(conv) && weights->channels != NULL)
+KERNEL(tb_conv2d_stem_i8, 0, tb_fits_stem(conv, weights))
+KERNEL(tb_conv2d_general_i8, 0, 1)
 #endif

@@ -1,4 +1,4 @@
-/* tb_conv2d_block.h: how tb_conv2d_i8 divides its pixels, and what scratch it needs. The same rule for the compiler:
+/* tb_conv2d_block.h: how the kernels of conv2d divide their pixels, and what scratch they need. The same rule for the compiler:
  * engine/operators/scratch.py, conv2d_scratch.
  */
 #ifndef TB_CONV2D_BLOCK_H
@@ -18,11 +18,12 @@ typedef struct {
   uint32_t scratch; /* bytes */
 } tb_conv2d_block_t;
 
-static inline tb_conv2d_block_t tb_conv2d_block(const tb_conv_t *conv, int split) {
+/* `pointwise`: of the pointwise kernels; the others copy receptive fields. */
+static inline tb_conv2d_block_t tb_conv2d_block(const tb_conv_t *conv, int split, int pointwise) {
   const uint32_t pixels = (uint32_t)conv->out_height * conv->out_width;
   tb_conv2d_block_t block;
   block.terms = TB_TERMS((uint32_t)conv->kernel_height * conv->kernel_width * conv->in_channels) + (split ? 4u : 0u);
-  const uint32_t bytes = tb_is_pointwise(conv) ? TB_BLOCK_BYTES : TB_BLOCK_FIELDS;
+  const uint32_t bytes = pointwise ? TB_BLOCK_BYTES : TB_BLOCK_FIELDS;
   uint32_t most = tb_minimum(TB_BLOCK_PIXELS, bytes / (2 * block.terms));
   if (most < TB_BLOCK_LEAST) most = tb_minimum(TB_BLOCK_LEAST, TB_BLOCK_MOST / (2 * block.terms));
   most = most < 4 ? 4 : most & ~3u;
@@ -30,7 +31,7 @@ static inline tb_conv2d_block_t tb_conv2d_block(const tb_conv_t *conv, int split
   block.pixels = TB_TERMS((pixels + blocks - 1) / blocks);
   /* Per pixel the terms and 2 bytes for its tile's mask; two rows of weights; a tile's receptive fields. */
   block.scratch = block.pixels * (2 * block.terms + 2) + 4 * block.terms;
-  if (!tb_is_pointwise(conv)) block.scratch += 4 * block.terms;
+  if (!pointwise) block.scratch += 4 * block.terms;
   return block;
 }
 

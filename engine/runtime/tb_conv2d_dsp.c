@@ -1,20 +1,27 @@
 /* tb_conv2d_dsp.c: convolution with int8 weights for processors with DSP instructions. The plain one: tb_conv2d.c.
  *
  * A block of pixels at a time: what they see is widened to int16 minus the zero point, once for all output channels; each pair
- * of output channels is widened once a block. Weights that lie in two places are summed in the order in which they lie.
+ * of output channels is widened once a block. Weights that lie in two places are summed in the order in which they lie. The
+ * kernels differ in how they widen a block.
  */
 #include "tb_conv2d_block.h"
 #include "tb_conv2d_tiles.h"
+#include "tb_fits.h"
 
 #if TB_DSP
-typedef struct {
+typedef struct layer layer_t;
+
+/* Widen what `count` pixels from `first` on see; missing pixels of the last tile repeat the last one. */
+typedef void expand_t(const layer_t *s, uint32_t first, uint32_t count, uint32_t *columns);
+
+struct layer {
   const tb_conv_t *conv;
   const int8_t *x;
   const int32_t *bias;
   int8_t *y;
   tb_part_t parts[2];
   uint32_t part_count, taps;
-  int8_t *fields; /* receptive fields of four pixels, `field` bytes each; NULL: those of a pointwise layer are its input */
+  int8_t *fields; /* receptive fields of four pixels, `field` bytes each; not of a pointwise layer */
   uint32_t field;
   tb_range_t inner; /* output columns that see nothing outside the image */
   uint32_t terms; /* of a sum, padding included */
@@ -22,7 +29,7 @@ typedef struct {
   uint32_t add;
   uint32_t *rows, *columns; /* of the tiles of one block and two channels */
   tb_conv2d_tiles_t tiles;
-} layer_t;
+};
 
 TB_INLINE void copy_bytes(int8_t *to, const int8_t *from, uint32_t count) {
   uint32_t i = 0;
@@ -60,10 +67,9 @@ TB_INLINE void copy_inner_fields(const layer_t *s, const int8_t *x, uint32_t cou
   }
 }
 
-/* What `count` output pixels from `first` on see, [KH][KW][IC] each. */
-TB_NOINLINE void copy_fields(const layer_t *s, uint32_t first, uint32_t count) {
+/* What `count` output pixels from `first` on see, `height` rows of `run` bytes each. */
+TB_INLINE void copy_fields(const layer_t *s, uint32_t first, uint32_t count, uint32_t height, uint32_t run) {
   const tb_conv_t *conv = s->conv;
-  const uint32_t height = conv->kernel_height, run = (uint32_t)conv->kernel_width * conv->in_channels;
   int32_t oy = (int32_t)(first / conv->out_width), ox = (int32_t)(first % conv->out_width);
   int8_t *field = s->fields;
   for (uint32_t some; count != 0; count -= some, field += some * s->field) {
@@ -72,53 +78,88 @@ TB_NOINLINE void copy_fields(const layer_t *s, uint32_t first, uint32_t count) {
       some = 1;
       copy_border_field(conv, s->x, iy, ix, field);
     } else {
-      const int8_t *x = s->x + (iy * conv->in_width + ix) * conv->in_channels;
       some = tb_minimum(count, (uint32_t)(s->inner.end - ox));
-      if (run == 9 && height == 3) {
-        copy_inner_fields(s, x, some, 3, 9, field); /* of constant size: the first layer of a network */
-      } else {
-        copy_inner_fields(s, x, some, height, run, field);
-      }
+      copy_inner_fields(s, s->x + (iy * conv->in_width + ix) * conv->in_channels, some, height, run, field);
     }
     ox += (int32_t)some;
     if (ox == conv->out_width) ox = 0, oy++;
   }
 }
 
-/* Widen what `count` <= 4 pixels from `first` on see; missing pixels repeat the last one. */
-static void expand_tile(const layer_t *s, uint32_t first, uint32_t count, uint32_t *columns) {
-  const uint32_t channels = s->conv->in_channels;
-  const int8_t *pixel[TB_TILE_COLUMNS];
-  if (s->fields != NULL) copy_fields(s, first, count);
-  for (uint32_t p = 0; p < TB_TILE_COLUMNS; p++) {
-    const uint32_t i = tb_minimum(p, count - 1);
-    pixel[p] = s->fields != NULL ? s->fields + i * s->field : s->x + (first + i) * channels;
-  }
-  if (s->part_count == 2) {
-    for (uint32_t i = 0; i < 2; columns += 2 * TB_TERMS(s->taps * s->parts[i].count), i++) {
-      const tb_part_t *part = &s->parts[i];
-      for (uint32_t p = 0; p < TB_TILE_COLUMNS; p++) {
-        tb_expand_listed_pixel(pixel[p], part->channels, part->count, s->taps, channels, s->add, columns + p);
-      }
+/* Of constant size: the first layer of a network. */
+TB_NOINLINE void copy_stem_fields(const layer_t *s, uint32_t first, uint32_t count) { copy_fields(s, first, count, 3, 9); }
+
+TB_NOINLINE void copy_any_fields(const layer_t *s, uint32_t first, uint32_t count) {
+  copy_fields(s, first, count, s->conv->kernel_height, (uint32_t)s->conv->kernel_width * s->conv->in_channels);
+}
+
+/* A tile of pixels whose weights lie in two places: `x` of the first, `distance` bytes from one to the next. */
+static void expand_parts(const layer_t *s, const int8_t *x, uint32_t distance, uint32_t count, uint32_t *columns) {
+  for (uint32_t i = 0; i < s->part_count; columns += 2 * TB_TERMS(s->taps * s->parts[i].count), i++) {
+    const tb_part_t *part = &s->parts[i];
+    for (uint32_t p = 0; p < TB_TILE_COLUMNS; p++) {
+      const int8_t *pixel = x + tb_minimum(p, count - 1) * distance;
+      tb_expand_listed_pixel(pixel, part->channels, part->count, s->taps, s->conv->in_channels, s->add, columns + p);
     }
-  } else if (s->fields != NULL) {
-    tb_expand_tiles(s->fields, s->terms, columns, columns + 2 * s->terms, 0, s->add);
-  } else {
-    tb_expand_columns(pixel, channels, s->add, columns);
   }
 }
 
-TB_NOINLINE void expand_block(const layer_t *s, uint32_t first, uint32_t count, uint32_t *columns) {
-  const uint32_t channels = s->conv->in_channels, tile_words = 2 * s->terms + s->gap / 4;
-  uint32_t p = 0;
-  if (s->fields == NULL && s->part_count == 1 && channels == s->terms && count >= TB_TILE_COLUMNS) {
-    const uint32_t words = count / TB_TILE_COLUMNS * tile_words;
-    tb_expand_tiles(s->x + first * channels, channels, columns, columns + words, s->gap, s->add);
-    p = count / TB_TILE_COLUMNS * TB_TILE_COLUMNS;
-    columns += words;
+static void expand_pixels(const layer_t *s, const int8_t *x, uint32_t count, uint32_t *columns) {
+  const uint32_t channels = s->conv->in_channels;
+  const int8_t *pixel[TB_TILE_COLUMNS];
+  for (uint32_t p = 0; p < TB_TILE_COLUMNS; p++) pixel[p] = x + tb_minimum(p, count - 1) * channels;
+  tb_expand_columns(pixel, channels, s->add, columns);
+}
+
+static void expand_pointwise(const layer_t *s, uint32_t first, uint32_t count, uint32_t *columns) {
+  const uint32_t channels = s->conv->in_channels, whole = count & ~(TB_TILE_COLUMNS - 1u);
+  const uint32_t words = whole / TB_TILE_COLUMNS * (2 * s->terms + s->gap / 4);
+  const int8_t *x = s->x + first * channels;
+  if (whole != 0) tb_expand_tiles(x, channels, columns, columns + words, s->gap, s->add);
+  if (whole != count) expand_pixels(s, x + whole * channels, count - whole, columns + words);
+}
+
+TB_INLINE uint32_t words_of_tile(const layer_t *s) { return 2 * s->terms + s->gap / 4; }
+
+static void expand_pointwise_odd(const layer_t *s, uint32_t first, uint32_t count, uint32_t *columns) {
+  const int8_t *x = s->x + first * s->conv->in_channels;
+  for (uint32_t some; count != 0; count -= some, columns += words_of_tile(s)) {
+    some = tb_minimum(TB_TILE_COLUMNS, count);
+    expand_pixels(s, x, some, columns);
+    x += some * s->conv->in_channels;
   }
-  for (; p < count; p += TB_TILE_COLUMNS, columns += tile_words) {
-    expand_tile(s, first + p, tb_minimum(TB_TILE_COLUMNS, count - p), columns);
+}
+
+static void expand_pointwise_split(const layer_t *s, uint32_t first, uint32_t count, uint32_t *columns) {
+  const uint32_t channels = s->conv->in_channels;
+  const int8_t *x = s->x + first * channels;
+  for (uint32_t some; count != 0; count -= some, columns += words_of_tile(s)) {
+    some = tb_minimum(TB_TILE_COLUMNS, count);
+    expand_parts(s, x, channels, some, columns);
+    x += some * channels;
+  }
+}
+
+/* A tile from the receptive fields; what is not there keeps what an earlier tile had there: its outputs are not stored. */
+static void expand_stem(const layer_t *s, uint32_t first, uint32_t count, uint32_t *columns) {
+  for (uint32_t some; count != 0; count -= some, columns += words_of_tile(s)) {
+    some = tb_minimum(TB_TILE_COLUMNS, count);
+    copy_stem_fields(s, first, some);
+    tb_expand_tiles(s->fields, s->terms, columns, columns + 2 * s->terms, 0, s->add);
+    first += some;
+  }
+}
+
+static void expand_general(const layer_t *s, uint32_t first, uint32_t count, uint32_t *columns) {
+  for (uint32_t some; count != 0; count -= some, columns += words_of_tile(s)) {
+    some = tb_minimum(TB_TILE_COLUMNS, count);
+    copy_any_fields(s, first, some);
+    if (s->part_count == 2) {
+      expand_parts(s, s->fields, s->field, some, columns);
+    } else {
+      tb_expand_tiles(s->fields, s->terms, columns, columns + 2 * s->terms, 0, s->add);
+    }
+    first += some;
   }
 }
 
@@ -191,8 +232,8 @@ TB_NOINLINE void compute_one_channel(layer_t *s, uint32_t oc, uint32_t first, ui
   compute_channels(s, oc, 1, first, count);
 }
 
-void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,
-                  uint8_t *mask, void *scratch) {
+static void conv2d(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,
+                   uint8_t *mask, void *scratch, expand_t *expand, int pointwise) {
   const uint32_t pixels = (uint32_t)conv->out_height * conv->out_width, out_channels = conv->out_channels;
   const int whole_bytes = pixels % TB_TILE_COLUMNS == 0 && out_channels % 8 == 0;
   layer_t s;
@@ -203,11 +244,11 @@ void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *we
   for (uint32_t i = 0; i < s.part_count; i++) s.terms += TB_TERMS(s.taps * s.parts[i].count);
   s.gap = mask != NULL ? 4 * TB_TILE_MASK_WORDS : 0;
   s.add = tb_pair(-conv->in_zero, -conv->in_zero);
-  const tb_conv2d_block_t block = tb_conv2d_block(conv, s.part_count == 2);
+  const tb_conv2d_block_t block = tb_conv2d_block(conv, s.part_count == 2, pointwise);
   const uint32_t tile_words = 2 * s.terms + s.gap / 4;
   s.rows = scratch, s.columns = s.rows + block.terms;
   s.field = block.terms;
-  s.fields = tb_is_pointwise(conv) ? NULL : (int8_t *)(s.columns + block.pixels * (2 * block.terms + 2) / 4);
+  s.fields = pointwise ? NULL : (int8_t *)(s.columns + block.pixels * (2 * block.terms + 2) / 4);
   s.inner = tb_outputs_inside(0, conv->stride, conv->padding, conv->in_width, conv->out_width);
   s.inner.end = tb_outputs_inside(conv->kernel_width - 1, conv->stride, conv->padding, conv->in_width, conv->out_width).end;
   s.tiles.step = out_channels, s.tiles.shift = conv->shift;
@@ -217,7 +258,7 @@ void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *we
   for (uint32_t first = 0, count; first < pixels; first += count) {
     count = tb_minimum(block.pixels, pixels - first);
     s.tiles.columns_end = s.columns + count / TB_TILE_COLUMNS * tile_words;
-    expand_block(&s, first, count, s.columns);
+    expand(&s, first, count, s.columns);
     for (uint32_t oc = 0; oc < out_channels; oc += TB_TILE_ROWS) {
       const uint32_t end = tb_minimum(oc + TB_TILE_ROWS, out_channels);
       if (end - oc == TB_TILE_ROWS) {
@@ -235,4 +276,17 @@ void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *we
     }
   }
 }
+
+#define KERNEL(name, expand, pointwise, condition)                                                                     \
+  void name(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,       \
+            uint8_t *mask, void *scratch) {                                                                            \
+    TB_EXPECT(condition);                                                                                              \
+    conv2d(conv, x, weights, bias, y, mask, scratch, expand, pointwise);                                               \
+  }
+KERNEL(tb_conv2d_pointwise_i8, expand_pointwise, 1,
+       tb_is_pointwise(conv) && conv->in_channels % 4 == 0 && weights->channels == NULL)
+KERNEL(tb_conv2d_pointwise_odd_i8, expand_pointwise_odd, 1, tb_is_pointwise(conv) && weights->channels == NULL)
+KERNEL(tb_conv2d_pointwise_split_i8, expand_pointwise_split, 1, tb_is_pointwise(conv) && weights->channels != NULL)
+KERNEL(tb_conv2d_stem_i8, expand_stem, 0, tb_fits_stem(conv, weights))
+KERNEL(tb_conv2d_general_i8, expand_general, 0, 1)
 #endif

@@ -1,6 +1,8 @@
 /* tb_conv2d_grad.c: gradient of the input of a convolution with int8 weights. */
 #include "tb_conv2d_grad.h"
 
+#include "tb_fits.h"
+
 #define PIXELS 4 /* neighbouring pixels that share a load of the weights */
 
 /* block[pixel][lane] += sum over oc of g * w: `pixels` neighbouring pixels, `lanes` of
@@ -118,15 +120,17 @@ TB_INLINE void general_grad_block(const tb_conv_t *conv, const float *gradient, 
   for (uint32_t l = 0; l < lanes; l++) dx[tb_channel(part, j + l)] = acc[l];
 }
 
-void tb_conv2d_grad_input_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights,
-                              float *dx) {
+void tb_conv2d_grad_input_pointwise_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights, float *dx) {
+  tb_part_t parts[2];
+  const uint32_t part_count = tb_parts(weights, conv->in_channels, parts);
+  TB_EXPECT(tb_is_pointwise(conv));
+  for (uint32_t i = 0; i < part_count; i++) tb_pointwise_grad_f32(conv, gradient, &parts[i], parts[i].count, dx, 0);
+}
+
+void tb_conv2d_grad_input_general_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights, float *dx) {
   tb_part_t parts[2];
   const uint32_t part_count = tb_parts(weights, conv->in_channels, parts);
   for (uint32_t i = 0; i < part_count; i++) {
-    if (tb_is_pointwise(conv)) {
-      tb_pointwise_grad_f32(conv, gradient, &parts[i], parts[i].count, dx, 0);
-      continue;
-    }
     for (int32_t iy = 0; iy < conv->in_height; iy++) {
       for (int32_t ix = 0; ix < conv->in_width; ix++) {
         float *pixel = dx + (size_t)(iy * conv->in_width + ix) * conv->in_channels;

@@ -1,4 +1,5 @@
 /* tb_conv2d_grad_i16.c: int16 gradient of the input of a convolution. Definition: docs/numerics.md, Integer gradients. */
+#include "tb_fits.h"
 #include "tb_gradient_output.h"
 
 /* Store sums [pixel][TB_LANES] of the block's pixels and `lanes` stored channels from out->row on. */
@@ -122,29 +123,30 @@ TB_INLINE void general_block(const tb_conv_t *conv, const int16_t *gradient, tb_
   store_block(out, sums, 1, lanes);
 }
 
-TB_NOINLINE void general_grad(const tb_conv_t *conv, const int16_t *gradient, tb_gradient_output_t *out) {
-  const uint32_t pixels = (uint32_t)conv->in_height * conv->in_width;
-  for (out->first = 0; out->first < pixels; out->first++) {
-    out->end = out->first + 1;
-    const int32_t y = (int32_t)(out->first / conv->in_width) + conv->pad_top;
-    const int32_t x = (int32_t)(out->first % conv->in_width) + conv->padding;
-    for (out->part = 0; out->part < 2; out->part++) {
-      const uint32_t count = out->parts[out->part].count;
-      for (out->row = 0; count - out->row >= TB_LANES; out->row += TB_LANES) {
-        general_block(conv, gradient, out, y, x, TB_LANES);
-      }
-      for (; out->row < count; out->row++) general_block(conv, gradient, out, y, x, 1);
-    }
-  }
+int32_t tb_conv2d_grad_input_pointwise_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent,
+                                           const tb_weights_t *weights, int16_t *dx, void *scratch) {
+  tb_gradient_output_t out = tb_gradient_output(conv, weights, dx);
+  TB_EXPECT(tb_is_pointwise(conv));
+  tb_pointwise_grad_i16(conv, gradient, &out, (uint32_t *)scratch);
+  return tb_exponent(exponent, out.magnitudes, out.shift);
 }
 
-int32_t tb_conv2d_grad_input_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent,
-                                 const tb_weights_t *weights, int16_t *dx, void *scratch) {
+int32_t tb_conv2d_grad_input_general_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent,
+                                         const tb_weights_t *weights, int16_t *dx, void *scratch) {
+  const uint32_t pixels = (uint32_t)conv->in_height * conv->in_width;
   tb_gradient_output_t out = tb_gradient_output(conv, weights, dx);
-  if (tb_is_pointwise(conv)) {
-    tb_pointwise_grad_i16(conv, gradient, &out, (uint32_t *)scratch);
-  } else {
-    general_grad(conv, gradient, &out);
+  (void)scratch;
+  for (out.first = 0; out.first < pixels; out.first++) {
+    out.end = out.first + 1;
+    const int32_t y = (int32_t)(out.first / conv->in_width) + conv->pad_top;
+    const int32_t x = (int32_t)(out.first % conv->in_width) + conv->padding;
+    for (out.part = 0; out.part < 2; out.part++) {
+      const uint32_t count = out.parts[out.part].count;
+      for (out.row = 0; count - out.row >= TB_LANES; out.row += TB_LANES) {
+        general_block(conv, gradient, &out, y, x, TB_LANES);
+      }
+      for (; out.row < count; out.row++) general_block(conv, gradient, &out, y, x, 1);
+    }
   }
   return tb_exponent(exponent, out.magnitudes, out.shift);
 }

@@ -2,6 +2,7 @@
  * docs/numerics.md, Integer gradients. The path for hosts, which compilers vectorise.
  */
 #include "tb_apply.h"
+#include "tb_fits.h"
 #include "tb_pairs.h"
 #include "tb_shared_exponent.h"
 
@@ -98,16 +99,23 @@ static void sum_chunks(const tb_pairs_t *pairs, const chunk_t *whole, int64_t *t
 }
 
 /* One kernel position of some output channels and trainable input channels. */
+typedef void update_block_t(const tb_stream_t *stream, int8_t *weights, const tb_pairs_t *pairs, const chunk_t *chunk,
+                            float power, const float *rates, uint32_t index, uint32_t step, uint32_t channels,
+                            uint32_t lanes);
+
 static void update_block(const tb_stream_t *stream, int8_t *weights, const tb_pairs_t *pairs, const chunk_t *chunk,
                          float power, const float *rates, uint32_t index, uint32_t step, uint32_t channels, uint32_t lanes) {
-  if (chunk->rows * chunk->columns <= CHUNK) {
-    int32_t sums[BLOCK] = {0};
-    any_block(pairs, chunk, sums, channels, lanes);
-    for (uint32_t o = 0; o < channels; o++) {
-      tb_apply_sums_i8(stream, weights, index + o * step, sums + o * TB_LANES, 4, power, rates[o], lanes);
-    }
-    return;
+  int32_t sums[BLOCK] = {0};
+  any_block(pairs, chunk, sums, channels, lanes);
+  for (uint32_t o = 0; o < channels; o++) {
+    tb_apply_sums_i8(stream, weights, index + o * step, sums + o * TB_LANES, 4, power, rates[o], lanes);
   }
+}
+
+/* The same of any number of pixels. */
+static void update_block_of_many(const tb_stream_t *stream, int8_t *weights, const tb_pairs_t *pairs, const chunk_t *chunk,
+                                 float power, const float *rates, uint32_t index, uint32_t step, uint32_t channels,
+                                 uint32_t lanes) {
   int64_t totals[BLOCK];
   sum_chunks(pairs, chunk, totals, channels, lanes);
   for (uint32_t o = 0; o < channels; o++) {
@@ -118,13 +126,13 @@ static void update_block(const tb_stream_t *stream, int8_t *weights, const tb_pa
   }
 }
 
-void tb_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
-                          const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step, void *scratch) {
+static void conv2d_update(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
+                          const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step,
+                          update_block_t *update_some) {
   const tb_part_t part = tb_trainable_part(weights, conv->in_channels);
   const tb_stream_t stream = tb_open_stream(update, step);
   const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
   const float power = tb_power_of_two(exponent);
-  (void)scratch;
   for (uint32_t tap = 0; tap < taps; tap++) {
     const tb_pairs_t pairs = tb_pairs_of(conv, tap);
     for (uint32_t oc = 0, channels; oc < conv->out_channels; oc += channels) {
@@ -142,9 +150,21 @@ void tb_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradient, int32_
           chunk.offsets = offsets;
         }
         const uint32_t index = (oc * taps + tap) * part.count + j;
-        update_block(&stream, weights->trainable, &pairs, &chunk, power, rates, index, taps * part.count, channels, lanes);
+        update_some(&stream, weights->trainable, &pairs, &chunk, power, rates, index, taps * part.count, channels, lanes);
       }
     }
   }
 }
+
+#define KERNEL(name, update_some, condition)                                                                           \
+  void name(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,                         \
+            const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step, void *scratch) {            \
+    TB_EXPECT(condition);                                                                                              \
+    (void)scratch;                                                                                                     \
+    conv2d_update(conv, gradient, exponent, x, weights, update, step, update_some);                                    \
+  }
+KERNEL(tb_conv2d_update_pointwise_i16, update_block, tb_is_pointwise(conv) && tb_fits_short_sum(conv))
+KERNEL(tb_conv2d_update_pointwise_long_i16, update_block_of_many, tb_is_pointwise(conv))
+KERNEL(tb_conv2d_update_general_i16, update_block, tb_fits_short_sum(conv))
+KERNEL(tb_conv2d_update_general_long_i16, update_block_of_many, 1)
 #endif

@@ -7,6 +7,7 @@
  */
 #include "tb_apply.h"
 #include "tb_blocks.h"
+#include "tb_fits.h"
 #include "tb_shared_exponent.h"
 #include "tb_update_tiles.h"
 
@@ -19,8 +20,14 @@
 
 #define SUMS (TB_TILE_ROWS * TB_TILE_COLUMNS)
 
-typedef struct {
+typedef struct layer layer_t;
+
+/* Columns [first_column, end) at pixels [first, first + count). Returns the end of what it wrote. */
+typedef const uint32_t *pack_t(const layer_t *layer, uint32_t first_column, uint32_t end, uint32_t first, uint32_t count);
+
+struct layer {
   const tb_conv_t *conv;
+  pack_t *pack;
   const int16_t *gradient;
   const int8_t *x;
   tb_part_t part;
@@ -31,10 +38,10 @@ typedef struct {
   uint32_t *rows, *operand; /* [pair][2 rows], [tile][pair][4 columns] */
   int32_t *sums;            /* [tile][2 rows][4 columns] */
   uint8_t *totals;          /* int64, [pair of rows][tile][2 rows][4 columns] */
-} layer_t;
+};
 
 /* One column of inputs at pixels [first, first + count), a word every four: a pointwise layer. */
-static void pack_pointwise(const layer_t *layer, uint32_t column, uint32_t first, uint32_t count, uint32_t *words) {
+static void pack_channel(const layer_t *layer, uint32_t column, uint32_t first, uint32_t count, uint32_t *words) {
   const uint32_t step = layer->conv->in_channels;
   const int32_t zero = layer->conv->in_zero;
   const int8_t *x = layer->x + first * step + tb_channel(&layer->part, column);
@@ -62,7 +69,7 @@ static void pack_neighbours(const layer_t *layer, uint32_t channel, uint32_t fir
 }
 
 /* The same for any kernel, stride and padding. */
-static void pack_general(const layer_t *layer, uint32_t column, uint32_t first, uint32_t count, uint32_t *words) {
+static void pack_weight(const layer_t *layer, uint32_t column, uint32_t first, uint32_t count, uint32_t *words) {
   const tb_conv_t *conv = layer->conv;
   const uint32_t tap = column / layer->part.count, channel = tb_channel(&layer->part, column % layer->part.count);
   const uint32_t stride = conv->stride, width = conv->out_width;
@@ -90,24 +97,40 @@ static void pack_general(const layer_t *layer, uint32_t column, uint32_t first, 
   }
 }
 
-/* Columns [first_column, end) at the pixels of a chunk. Returns the end of what it wrote. */
-static const uint32_t *pack_columns(const layer_t *layer, uint32_t first_column, uint32_t end, uint32_t first,
-                                    uint32_t count) {
-  const int pointwise = tb_is_pointwise(layer->conv);
+static void pack_nothing(uint32_t pairs, uint32_t *words) {
+  for (uint32_t i = 0; i < pairs; i++) words[i * TB_TILE_COLUMNS] = 0;
+}
+
+static const uint32_t *pack_pointwise(const layer_t *layer, uint32_t first_column, uint32_t end, uint32_t first,
+                                      uint32_t count) {
   const uint32_t pairs = (count + 1) / 2;
   uint32_t *tile = layer->operand;
   for (uint32_t k = first_column; k < end; k += TB_TILE_COLUMNS, tile += TB_TILE_COLUMNS * pairs) {
-    if (pointwise && end - k >= TB_TILE_COLUMNS && tb_are_neighbours(&layer->part, k, TB_TILE_COLUMNS)) {
+    if (end - k >= TB_TILE_COLUMNS && tb_are_neighbours(&layer->part, k, TB_TILE_COLUMNS)) {
       pack_neighbours(layer, tb_channel(&layer->part, k), first, count, tile);
       continue;
     }
     for (uint32_t c = 0; c < TB_TILE_COLUMNS; c++) {
-      if (k + c >= end) {
-        for (uint32_t i = 0; i < pairs; i++) tile[i * TB_TILE_COLUMNS + c] = 0;
-      } else if (pointwise) {
-        pack_pointwise(layer, k + c, first, count, tile + c);
+      if (k + c < end) {
+        pack_channel(layer, k + c, first, count, tile + c);
       } else {
-        pack_general(layer, k + c, first, count, tile + c);
+        pack_nothing(pairs, tile + c);
+      }
+    }
+  }
+  return tile;
+}
+
+static const uint32_t *pack_general(const layer_t *layer, uint32_t first_column, uint32_t end, uint32_t first,
+                                    uint32_t count) {
+  const uint32_t pairs = (count + 1) / 2;
+  uint32_t *tile = layer->operand;
+  for (uint32_t k = first_column; k < end; k += TB_TILE_COLUMNS, tile += TB_TILE_COLUMNS * pairs) {
+    for (uint32_t c = 0; c < TB_TILE_COLUMNS; c++) {
+      if (k + c < end) {
+        pack_weight(layer, k + c, first, count, tile + c);
+      } else {
+        pack_nothing(pairs, tile + c);
       }
     }
   }
@@ -147,7 +170,7 @@ static void store64(uint8_t *to, int64_t value) { memcpy(to, &value, sizeof valu
 static void update_block(const layer_t *layer, int8_t *weights, uint32_t first, uint32_t end) {
   const uint32_t out_channels = layer->conv->out_channels;
   const float learning_rate = layer->stream.step->learning_rate, *scale = layer->stream.update->scale;
-  const uint32_t *operand_end = pack_columns(layer, first, end, 0, layer->pixels);
+  const uint32_t *operand_end = layer->pack(layer, first, end, 0, layer->pixels);
   for (uint32_t oc = 0; oc < out_channels; oc += TB_TILE_ROWS) {
     pack_rows(layer, oc, 0, layer->pixels);
     tb_update_tiles(layer->rows, layer->operand, operand_end, layer->pairs, layer->sums);
@@ -166,7 +189,7 @@ static void update_block_of_many(const layer_t *layer, int8_t *weights, uint32_t
   for (uint32_t i = 0; i < (oc_end - oc + 1) / 2 * count; i++) store64(layer->totals + 8 * i, 0);
   for (uint32_t p = 0; p < layer->pixels; p += CHUNK) {
     const uint32_t pixels = tb_minimum(CHUNK, layer->pixels - p), pairs = (pixels + 1) / 2;
-    const uint32_t *operand_end = pack_columns(layer, first, end, p, pixels);
+    const uint32_t *operand_end = layer->pack(layer, first, end, p, pixels);
     uint8_t *total = layer->totals;
     for (uint32_t o = oc; o < oc_end; o += TB_TILE_ROWS) {
       pack_rows(layer, o, p, pixels);
@@ -185,10 +208,13 @@ static void update_block_of_many(const layer_t *layer, int8_t *weights, uint32_t
   }
 }
 
-void tb_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
-                          const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step, void *scratch) {
+/* `many`: more pixels than a chunk has. */
+TB_INLINE void conv2d_update(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
+                             const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step, void *scratch,
+                             pack_t *pack, int many) {
   layer_t layer;
   layer.conv = conv;
+  layer.pack = pack;
   layer.gradient = gradient;
   layer.x = x;
   layer.part = tb_trainable_part(weights, conv->in_channels);
@@ -207,7 +233,7 @@ void tb_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradient, int32_
   layer.totals = (uint8_t *)(layer.sums + SUMS * tiles);
   for (uint32_t first = 0, end; first < layer.columns; first = end) {
     end = tb_minimum(layer.columns, first + TB_TILE_COLUMNS * tiles);
-    if (layer.pixels <= CHUNK) {
+    if (!many) {
       update_block(&layer, weights->trainable, first, end);
       continue;
     }
@@ -217,4 +243,27 @@ void tb_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradient, int32_
     }
   }
 }
+
+TB_NOINLINE void update_few(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
+                            const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step, void *scratch,
+                            pack_t *pack) {
+  conv2d_update(conv, gradient, exponent, x, weights, update, step, scratch, pack, 0);
+}
+
+TB_NOINLINE void update_many(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
+                             const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step, void *scratch,
+                             pack_t *pack) {
+  conv2d_update(conv, gradient, exponent, x, weights, update, step, scratch, pack, 1);
+}
+
+#define KERNEL(name, function, pack, condition)                                                                        \
+  void name(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,                         \
+            const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step, void *scratch) {            \
+    TB_EXPECT(condition);                                                                                              \
+    function(conv, gradient, exponent, x, weights, update, step, scratch, pack);                                       \
+  }
+KERNEL(tb_conv2d_update_pointwise_i16, update_few, pack_pointwise, tb_is_pointwise(conv) && tb_fits_short_sum(conv))
+KERNEL(tb_conv2d_update_pointwise_long_i16, update_many, pack_pointwise, tb_is_pointwise(conv))
+KERNEL(tb_conv2d_update_general_i16, update_few, pack_general, tb_fits_short_sum(conv))
+KERNEL(tb_conv2d_update_general_long_i16, update_many, pack_general, 1)
 #endif

@@ -4,8 +4,8 @@
  * that an output row sees to a window [row][column][lane], padding included: a tap reads neighbours, and y may be x, since
  * what is overwritten has been copied. Where the processor has DSP instructions: tb_depthwise_dsp.c.
  */
-#include "tb_depthwise_dsp.h"
 #include "tb_depthwise_planes.h"
+#include "tb_fits.h"
 
 /* A block of channels, on its way down the rows. */
 typedef struct {
@@ -118,8 +118,8 @@ static void open_block(block_t *block, tb_channels_t *channels, const int32_t *b
   }
 }
 
-static void forward(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,
-                    uint8_t *mask, void *scratch) {
+void tb_depthwise_general_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias,
+                             int8_t *y, uint8_t *mask, void *scratch) {
   tb_channels_t channels = tb_first_channel(conv, weights);
   block_t block;
   block.conv = conv;
@@ -136,13 +136,23 @@ static void forward(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *
   }
 }
 
-void tb_depthwise_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias,
-                            int8_t *y, uint8_t *mask, void *scratch) {
-#if TB_DSP
-  if (tb_depthwise_is_fast(conv)) {
-    tb_depthwise_fast(conv, x, weights, bias, y, mask, scratch);
-    return;
+#if !TB_DSP
+#define KERNEL(name, kernel, stride, image)                                                                            \
+  void name(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,       \
+            uint8_t *mask, void *scratch) {                                                                            \
+    TB_EXPECT(tb_fits_depthwise(conv, kernel, stride, image));                                                         \
+    tb_depthwise_general_i8(conv, x, weights, bias, y, mask, scratch);                                                 \
   }
+KERNEL(tb_depthwise_3x3_s1_image_i8, 3, 1, 1)
+KERNEL(tb_depthwise_3x3_s1_rows_i8, 3, 1, 0)
+KERNEL(tb_depthwise_3x3_s2_image_i8, 3, 2, 1)
+KERNEL(tb_depthwise_3x3_s2_rows_i8, 3, 2, 0)
+KERNEL(tb_depthwise_5x5_s1_image_i8, 5, 1, 1)
+KERNEL(tb_depthwise_5x5_s1_rows_i8, 5, 1, 0)
+KERNEL(tb_depthwise_5x5_s2_image_i8, 5, 2, 1)
+KERNEL(tb_depthwise_5x5_s2_rows_i8, 5, 2, 0)
+KERNEL(tb_depthwise_7x7_s1_image_i8, 7, 1, 1)
+KERNEL(tb_depthwise_7x7_s1_rows_i8, 7, 1, 0)
+KERNEL(tb_depthwise_7x7_s2_image_i8, 7, 2, 1)
+KERNEL(tb_depthwise_7x7_s2_rows_i8, 7, 2, 0)
 #endif
-  forward(conv, x, weights, bias, y, mask, scratch);
-}

@@ -7,18 +7,15 @@
  * The table of a channel (tb_depthwise_tile.h) holds the kernel's rows twice where the window is a ring, so that whatever
  * row it starts with, slot after slot meets row after row. The shift of the accumulator goes into the weights and the bias.
  */
-#include "tb_depthwise_dsp.h"
-
-#include "tb_depthwise_tile.h"
 #include "tb_depthwise_group.h"
+#include "tb_depthwise_tile.h"
+#include "tb_fits.h"
 
 #if TB_DSP
 
-#define LARGEST_SLOTS TB_SLOTS_5
-#define LARGEST_SHIFT 8 /* of an int8 weight that is to fit an int16 */
+#define LARGEST_SLOTS 20u
 
 #define TABLE_WORDS(kernel) ((2u * (kernel) - 1u) * TB_TAP_WORDS(kernel))
-#define WINDOW_BYTES 4096u /* of a window that holds a small image, at the most */
 
 /* Bit `column` of each of the four bytes of `bits`, whose upper halves are 0. The terms of the product do not meet. */
 TB_INLINE uint32_t gather(uint32_t bits, uint32_t column) {
@@ -156,12 +153,11 @@ TB_NOINLINE void shift_pairs(uint32_t *pairs, uint32_t count, uint32_t shift) {
 }
 
 TB_NOINLINE void open_group(tb_group_t *group, tb_channels_t *channels, const int32_t *bias) {
-  static void (*const open[3])(uint32_t *table, const int8_t *weights) = {open_rows_3, open_rows_5, open_rows_7};
   const uint32_t kernel = group->conv->kernel_height, shift = group->conv->shift, words = kernel * TB_TAP_WORDS(kernel);
   const uint32_t table_words = TABLE_WORDS(kernel);
   uint32_t *table = group->tables;
   for (uint32_t i = 0; i < group->channels; i++, table += table_words) {
-    open[kernel / 2u - 1u](table, tb_next_channel(channels));
+    group->path->open(table, tb_next_channel(channels));
     if (shift != 0) shift_pairs(table, words, shift);
     if (group->slots == kernel) memcpy(table + words, table, (table_words - words) * sizeof *table);
     group->bias[i] = (int32_t)((uint32_t)bias[i] << shift);
@@ -201,32 +197,18 @@ TB_NOINLINE void forward_by_rows(const tb_group_t *group, uint8_t *mask, uint32_
   }
 }
 
-static uint32_t small_slots(uint32_t kernel) { return kernel == 3 ? TB_SLOTS_3 : (kernel == 5 ? TB_SLOTS_5 : TB_SLOTS_7); }
-
-static int is_small(const tb_conv_t *conv, uint32_t quads) {
-  const uint32_t slots = small_slots(conv->kernel_height);
-  return (conv->out_height - 1u) * conv->stride + conv->kernel_height <= slots &&
-         quads * slots * 4u * TB_QUAD_WORDS(1) <= WINDOW_BYTES;
-}
-
-int tb_depthwise_is_fast(const tb_conv_t *conv) {
-  const uint32_t kernel = conv->kernel_height;
-  return conv->kernel_width == kernel && (kernel == 3 || kernel == 5 || kernel == 7) &&
-         (conv->stride == 1 || conv->stride == 2) && tb_depthwise_slides(conv) && conv->shift <= LARGEST_SHIFT;
-}
-
-void tb_depthwise_fast(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,
-                       uint8_t *mask, void *scratch) {
+static void forward(const tb_depthwise_path_t *path, const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights,
+                    const int32_t *bias, int8_t *y, uint8_t *mask, void *scratch) {
   const uint32_t kernel = conv->kernel_height, stride = conv->stride, channels = conv->in_channels;
   const uint32_t tiles = (conv->out_width + TB_QUAD - 1u) / TB_QUAD;
   tb_channels_t order = tb_first_channel(conv, weights);
   tb_group_t group;
   group.conv = conv;
+  group.path = path;
   group.quads = (tiles - 1u) * stride + (TB_TILE_WORDS(kernel, stride) + 1u) / 2u;
   group.inside = tb_minimum(conv->in_width, group.quads * TB_QUAD - conv->padding);
-  const int small = is_small(conv, group.quads);
-  group.slots = small ? small_slots(kernel) : kernel;
-  group.run = tb_tiles_function(kernel, stride, small, mask != NULL);
+  group.slots = path->slots;
+  group.run = mask != NULL ? path->run_masked : path->run;
   group.planes = (uint32_t *)scratch;
   group.tables = group.planes + group.quads * TB_QUAD_WORDS(group.slots);
   group.bits = (uint8_t *)(group.tables + TB_GROUP * TABLE_WORDS(kernel));
@@ -235,14 +217,14 @@ void tb_depthwise_fast(const tb_conv_t *conv, const int8_t *x, const tb_weights_
     tb_mask_clear(mask, (uint32_t)conv->out_height * conv->out_width * channels);
   }
   for (uint32_t channel = 0; channel < channels; channel += TB_GROUP) {
-    const int usual = channels - channel >= TB_GROUP && conv->padding == kernel / 2u && group.inside >= TB_QUAD;
+    const int whole = channels - channel >= TB_GROUP && group.inside >= TB_QUAD;
     group.x = x + channel;
     group.y = y + channel;
     group.channels = tb_minimum(TB_GROUP, channels - channel);
-    group.take_rows = usual ? tb_take_rows_function(kernel, small) : tb_take_rows_slowly;
+    group.take_rows = whole ? path->take_rows : tb_take_rows_slowly;
     group.multiplier = conv->multiplier + channel;
     open_group(&group, &order, bias + channel);
-    if (small) {
+    if (path->slots != kernel) {
       take_image(&group, 0, (conv->out_height - 1u) * stride + kernel, 0);
       compute(&group, group.y, 0);
       if (mask != NULL) write_mask(&group, mask, channel, conv->out_height);
@@ -251,6 +233,28 @@ void tb_depthwise_fast(const tb_conv_t *conv, const int8_t *x, const tb_weights_
     }
   }
 }
+
+#define KERNEL(name, kernel, stride, slots)                                                                            \
+  void name(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,       \
+            uint8_t *mask, void *scratch) {                                                                            \
+    static const tb_depthwise_path_t path = {slots, open_rows_##kernel, tb_take_rows_##slots,                          \
+                                             tb_tiles_##kernel##_##stride##_##slots,                                   \
+                                             tb_tiles_masked_##kernel##_##stride##_##slots};                           \
+    TB_EXPECT(tb_fits_depthwise(conv, kernel, stride, slots != kernel));                                               \
+    forward(&path, conv, x, weights, bias, y, mask, scratch);                                                          \
+  }
+KERNEL(tb_depthwise_3x3_s1_image_i8, 3, 1, 18)
+KERNEL(tb_depthwise_3x3_s1_rows_i8, 3, 1, 3)
+KERNEL(tb_depthwise_3x3_s2_image_i8, 3, 2, 18)
+KERNEL(tb_depthwise_3x3_s2_rows_i8, 3, 2, 3)
+KERNEL(tb_depthwise_5x5_s1_image_i8, 5, 1, 20)
+KERNEL(tb_depthwise_5x5_s1_rows_i8, 5, 1, 5)
+KERNEL(tb_depthwise_5x5_s2_image_i8, 5, 2, 20)
+KERNEL(tb_depthwise_5x5_s2_rows_i8, 5, 2, 5)
+KERNEL(tb_depthwise_7x7_s1_image_i8, 7, 1, 14)
+KERNEL(tb_depthwise_7x7_s1_rows_i8, 7, 1, 7)
+KERNEL(tb_depthwise_7x7_s2_image_i8, 7, 2, 14)
+KERNEL(tb_depthwise_7x7_s2_rows_i8, 7, 2, 7)
 
 #else
 typedef int tb_depthwise_dsp_is_empty; /* a file of C needs a declaration */

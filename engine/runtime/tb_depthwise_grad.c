@@ -1,8 +1,9 @@
 /* tb_depthwise_grad.c: gradient of the input of a depthwise convolution, float32.
  *
  * A block of TB_LANES neighbouring channels is computed side by side. Its weights are copied to [tap][lane], so that a
- * tap reads neighbours. What is left, and kernels larger than TB_TAPS, take one channel at a time and no copy.
+ * tap reads neighbours. What is left, and kernels of more than TB_TAPS taps, take one channel at a time and no copy.
  */
+#include "tb_fits.h"
 #include "tb_internal.h"
 
 #define TB_TAPS 49 /* 7 x 7 */
@@ -53,36 +54,42 @@ TB_NOINLINE void single_grad_input_block(const block_t *block, const float *grad
   grad_input_block(block, gradient, dx, 1);
 }
 
-/* Make the next block of a part from stored channel j on. Returns how many lanes it has; `copy` holds its weights. */
-static uint32_t next_block(block_t *block, const tb_conv_t *conv, const tb_part_t *part, uint32_t j, int8_t *copy) {
-  const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
-  const uint32_t lanes = taps <= TB_TAPS && tb_neighbours(part, j) >= TB_LANES ? TB_LANES : 1;
-  const int8_t *stored = part->data + (size_t)j * taps;
-  block->conv = conv;
-  block->channel = tb_channel(part, j);
-  block->weights = stored;
-  if (lanes == 1) return lanes;
-  for (uint32_t tap = 0; tap < taps; tap++) {
-    for (uint32_t l = 0; l < TB_LANES; l++) copy[tap * TB_LANES + l] = stored[l * taps + tap];
-  }
-  block->weights = copy;
-  return lanes;
+static block_t block_of(const tb_conv_t *conv, const tb_part_t *part, uint32_t j, uint32_t taps) {
+  const block_t block = {conv, part->data + (size_t)j * taps, tb_channel(part, j)};
+  return block;
 }
 
-void tb_depthwise_conv2d_grad_input_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights,
-                                        float *dx) {
+void tb_depthwise_grad_copied_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights, float *dx) {
+  const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
   tb_part_t parts[2];
-  block_t block;
   int8_t copy[TB_TAPS * TB_LANES];
   const uint32_t part_count = tb_parts(weights, conv->in_channels, parts);
+  TB_EXPECT(taps <= TB_TAPS);
   for (uint32_t i = 0; i < part_count; i++) {
     for (uint32_t j = 0, lanes; j < parts[i].count; j += lanes) {
-      lanes = next_block(&block, conv, &parts[i], j, copy);
-      if (lanes == TB_LANES) {
-        full_grad_input_block(&block, gradient, dx);
-      } else {
+      block_t block = block_of(conv, &parts[i], j, taps);
+      lanes = tb_neighbours(&parts[i], j) >= TB_LANES ? TB_LANES : 1;
+      if (lanes == 1) {
         single_grad_input_block(&block, gradient, dx);
+        continue;
       }
+      for (uint32_t tap = 0; tap < taps; tap++) {
+        for (uint32_t l = 0; l < TB_LANES; l++) copy[tap * TB_LANES + l] = block.weights[l * taps + tap];
+      }
+      block.weights = copy;
+      full_grad_input_block(&block, gradient, dx);
+    }
+  }
+}
+
+void tb_depthwise_grad_general_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights, float *dx) {
+  const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
+  tb_part_t parts[2];
+  const uint32_t part_count = tb_parts(weights, conv->in_channels, parts);
+  for (uint32_t i = 0; i < part_count; i++) {
+    for (uint32_t j = 0; j < parts[i].count; j++) {
+      const block_t block = block_of(conv, &parts[i], j, taps);
+      single_grad_input_block(&block, gradient, dx);
     }
   }
 }

@@ -8,6 +8,7 @@
  */
 #include "tb_depthwise_grad_tiles.h"
 #include "tb_depthwise_tile.h"
+#include "tb_fits.h"
 
 #if TB_DSP
 
@@ -22,16 +23,18 @@ typedef struct {
   uint8_t table; /* words in front of its weights */
 } phase_t;
 
+struct group;
+typedef void take_rows_t(const struct group *group, uint32_t row, uint32_t count, uint32_t slot);
+
 /* All phases of a kernel. */
 typedef struct {
   uint8_t phases;
   uint8_t margin; /* rows and columns of the window in front of the gradient's */
   uint8_t reach;  /* rows of the window that the pixels of a row see */
+  take_rows_t *take_rows;
   phase_t phase[4];
 } shape_t;
 
-struct group;
-typedef void take_rows_t(const struct group *group, uint32_t row, uint32_t count, uint32_t slot);
 typedef void open_t(uint32_t *tables, tb_channels_t *order, uint32_t channels);
 
 /* A group of channels, and what all of them share. */
@@ -101,8 +104,6 @@ TAKE(1)
 TAKE(2)
 TAKE(3)
 
-static take_rows_t *const TAKE_ROWS[4] = {take_rows_0, take_rows_1, take_rows_2, take_rows_3};
-
 /* The same for fewer channels or columns. */
 static void take_rows_slowly(const group_t *group, uint32_t row, uint32_t count, uint32_t slot) {
   const uint32_t width = group->conv->out_width, margin = group->shape->margin;
@@ -118,15 +119,19 @@ static void take_rows_slowly(const group_t *group, uint32_t row, uint32_t count,
   }
 }
 
-/* [kernel / 2 - 1][stride - 1]. At stride 2, kernel 5, odd columns take a leading weight 0: rows of pairs begin at even
- * columns. */
-static const shape_t SHAPES[3][2] = {
-    {{1, 1, 3, {{tb_run_gradient_3x3, 0, 0, 0, 0}}},
-     {4, 0, 2, {{tb_run_gradient_2x2, 1, 1, 0, 0}, {tb_run_gradient_2x1, 1, 0, 0, 2}, {tb_run_gradient_1x2, 0, 1, 0, 4}, {tb_run_gradient_1x1, 0, 0, 0, 5}}}},
-    {{1, 2, 5, {{tb_run_gradient_5x5, 0, 0, 0, 0}}},
-     {4, 1, 3, {{tb_run_gradient_3x3, 0, 0, 0, 0}, {tb_run_gradient_3x3, 0, 1, 0, 6}, {tb_run_gradient_2x3, 1, 0, 1, 12}, {tb_run_gradient_2x3, 1, 1, 1, 16}}}},
-    {{1, 3, 7, {{tb_run_gradient_7x7, 0, 0, 0, 0}}},
-     {4, 1, 4, {{tb_run_gradient_4x4, 1, 1, 0, 0}, {tb_run_gradient_4x3, 1, 0, 0, 12}, {tb_run_gradient_3x4, 0, 1, 0, 20}, {tb_run_gradient_3x3, 0, 0, 0, 29}}}}};
+/* By kernel and stride. At stride 2, kernel 5, odd columns take a leading weight 0: rows of pairs begin at even columns. */
+static const shape_t SHAPE_3_1 = {1, 1, 3, take_rows_1, {{tb_run_gradient_3x3, 0, 0, 0, 0}}};
+static const shape_t SHAPE_3_2 = {4, 0, 2, take_rows_0,
+                                  {{tb_run_gradient_2x2, 1, 1, 0, 0}, {tb_run_gradient_2x1, 1, 0, 0, 2},
+                                   {tb_run_gradient_1x2, 0, 1, 0, 4}, {tb_run_gradient_1x1, 0, 0, 0, 5}}};
+static const shape_t SHAPE_5_1 = {1, 2, 5, take_rows_2, {{tb_run_gradient_5x5, 0, 0, 0, 0}}};
+static const shape_t SHAPE_5_2 = {4, 1, 3, take_rows_1,
+                                  {{tb_run_gradient_3x3, 0, 0, 0, 0}, {tb_run_gradient_3x3, 0, 1, 0, 6},
+                                   {tb_run_gradient_2x3, 1, 0, 1, 12}, {tb_run_gradient_2x3, 1, 1, 1, 16}}};
+static const shape_t SHAPE_7_1 = {1, 3, 7, take_rows_3, {{tb_run_gradient_7x7, 0, 0, 0, 0}}};
+static const shape_t SHAPE_7_2 = {4, 1, 4, take_rows_1,
+                                  {{tb_run_gradient_4x4, 1, 1, 0, 0}, {tb_run_gradient_4x3, 1, 0, 0, 12},
+                                   {tb_run_gradient_3x4, 0, 1, 0, 20}, {tb_run_gradient_3x3, 0, 0, 0, 29}}};
 
 /* Four weights, last first. */
 TB_INLINE uint32_t load_flipped(const int8_t *weights) { return tb_reverse_bytes(tb_load32(weights)); }
@@ -167,8 +172,7 @@ TB_INLINE void open_halves(uint32_t *even, uint32_t *odd, const int8_t *w, uint3
 }
 
 /* The table of a channel at stride 2: four parts, as the phases have them. */
-TB_INLINE void open_phases(uint32_t *table, const int8_t *weights, uint32_t kernel) {
-  const phase_t *phase = SHAPES[kernel / 2u - 1u][1].phase;
+TB_INLINE void open_phases(uint32_t *table, const int8_t *weights, uint32_t kernel, const phase_t *phase) {
   const uint32_t even_words = kernel == 3 ? 1 : kernel / 2u, odd_words = kernel == 3 ? 1 : 2;
   TB_UNROLL_BLOCK
   for (uint32_t parity = 0; parity < 2; parity++, phase += 2) {
@@ -180,16 +184,18 @@ TB_INLINE void open_phases(uint32_t *table, const int8_t *weights, uint32_t kern
   }
 }
 
-#define OPEN_AS(name, open, kernel)                                                           \
-  static void name(uint32_t *table, tb_channels_t *order, uint32_t channels) {                \
-    for (; channels != 0; channels--, table += TABLE_WORDS) open(table, tb_next_channel(order), kernel); \
+#define OPEN(kernel)                                                                                                   \
+  static void open_##kernel##_1(uint32_t *table, tb_channels_t *order, uint32_t channels) {                            \
+    for (; channels != 0; channels--, table += TABLE_WORDS) open_flipped(table, tb_next_channel(order), kernel);       \
+  }                                                                                                                    \
+  static void open_##kernel##_2(uint32_t *table, tb_channels_t *order, uint32_t channels) {                            \
+    for (; channels != 0; channels--, table += TABLE_WORDS) {                                                          \
+      open_phases(table, tb_next_channel(order), kernel, SHAPE_##kernel##_2.phase);                                    \
+    }                                                                                                                  \
   }
-#define OPEN(kernel) OPEN_AS(open_flipped_##kernel, open_flipped, kernel) OPEN_AS(open_phases_##kernel, open_phases, kernel)
 OPEN(3)
 OPEN(5)
 OPEN(7)
-static open_t *const OPEN_CHANNEL[3][2] = {
-    {open_flipped_3, open_phases_3}, {open_flipped_5, open_phases_5}, {open_flipped_7, open_phases_7}};
 
 /* How many pixels of a row or a column a phase has. */
 static uint32_t pixels_of(uint32_t size, uint32_t first, uint32_t stride) { return (size - first + stride - 1u) / stride; }
@@ -251,35 +257,44 @@ TB_NOINLINE void grad_group(const group_t *group, tb_channels_t *order) {
   }
 }
 
-int tb_depthwise_grad_is_fast(const tb_conv_t *conv) {
-  const uint32_t kernel = conv->kernel_height;
-  return conv->kernel_width == kernel && (kernel == 3 || kernel == 5 || kernel == 7) &&
-         (conv->stride == 1 || conv->stride == 2) && conv->padding == kernel / 2u;
-}
-
-void tb_depthwise_grad_fast(const tb_conv_t *conv, const int16_t *gradient, const tb_weights_t *weights, tb_stored_t *stored,
-                            void *scratch) {
+static uint32_t grad(const shape_t *shape, open_t *open, const tb_conv_t *conv, const int16_t *gradient,
+                     uint32_t magnitudes, const tb_weights_t *weights, int16_t *dx, void *scratch) {
+  tb_stored_t stored = tb_nothing_stored(conv, dx, magnitudes);
   tb_channels_t order = tb_first_channel(conv, weights);
   const uint32_t kernel = conv->kernel_height, stride = conv->stride;
   const uint32_t taps = stride == 1 ? kernel : kernel / 2u + 1u; /* of a row, at the most */
   const uint32_t tiles = (pixels_of(conv->in_width, 0, stride) + TB_QUAD - 1u) / TB_QUAD;
   group_t group;
   group.conv = conv;
-  group.shape = &SHAPES[kernel / 2u - 1u][stride - 1u];
-  group.stored = stored;
+  group.shape = shape;
+  group.stored = &stored;
   group.quads = tiles - 1u + (TB_TILE_WORDS(taps, 1) + 1u) / 2u;
   group.planes = (uint32_t *)scratch;
   group.tables = group.planes + group.quads * TB_QUAD_WORDS(SLOTS);
   memset(group.planes, 0, (size_t)group.quads * TB_QUAD_WORDS(SLOTS) * 4u);
-  group.open = OPEN_CHANNEL[kernel / 2u - 1u][stride - 1u];
-  for (; stored->channels < conv->in_channels; stored->channels += group.channels) {
-    group.channels = tb_minimum(TB_GROUP, conv->in_channels - stored->channels);
-    group.gradient = gradient + stored->channels;
-    const int usual = group.channels == TB_GROUP && conv->out_width >= TB_QUAD;
-    group.take_rows = usual ? TAKE_ROWS[group.shape->margin] : take_rows_slowly;
+  group.open = open;
+  for (; stored.channels < conv->in_channels; stored.channels += group.channels) {
+    group.channels = tb_minimum(TB_GROUP, conv->in_channels - stored.channels);
+    group.gradient = gradient + stored.channels;
+    const int whole = group.channels == TB_GROUP && conv->out_width >= TB_QUAD;
+    group.take_rows = whole ? shape->take_rows : take_rows_slowly;
     grad_group(&group, &order);
   }
+  return stored.magnitudes;
 }
+
+#define KERNEL(name, kernel, stride)                                                                                   \
+  uint32_t name(const tb_conv_t *conv, const int16_t *gradient, uint32_t magnitudes, const tb_weights_t *weights,      \
+                int16_t *dx, void *scratch) {                                                                          \
+    TB_EXPECT(tb_fits_square(conv, kernel, stride));                                                                   \
+    return grad(&SHAPE_##kernel##_##stride, open_##kernel##_##stride, conv, gradient, magnitudes, weights, dx, scratch); \
+  }
+KERNEL(tb_depthwise_grad_3x3_s1_i16, 3, 1)
+KERNEL(tb_depthwise_grad_3x3_s2_i16, 3, 2)
+KERNEL(tb_depthwise_grad_5x5_s1_i16, 5, 1)
+KERNEL(tb_depthwise_grad_5x5_s2_i16, 5, 2)
+KERNEL(tb_depthwise_grad_7x7_s1_i16, 7, 1)
+KERNEL(tb_depthwise_grad_7x7_s2_i16, 7, 2)
 
 #else
 typedef int tb_depthwise_grad_dsp_is_empty; /* a file of C needs a declaration */

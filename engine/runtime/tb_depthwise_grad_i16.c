@@ -4,10 +4,9 @@
  * A block of TB_LANES neighbouring channels is computed side by side, its weights copied to [tap][lane]; what is left, one
  * channel at a time. Where the processor has DSP instructions: tb_depthwise_grad_dsp.c.
  */
-#include "tb_depthwise_grad_i16.h"
-
-#include "tb_depthwise_grad_dsp.h"
 #include "tb_depthwise_planes.h"
+#include "tb_depthwise_stored.h"
+#include "tb_fits.h"
 
 void tb_raise_shift(tb_stored_t *stored, uint32_t magnitudes, uint32_t next) {
   stored->magnitudes |= magnitudes;
@@ -79,38 +78,43 @@ TB_NOINLINE void single_grad_block(const tb_conv_t *conv, const int8_t *weights,
   grad_block(conv, weights, gradient, stored, copy, 1);
 }
 
-static void grad(const tb_conv_t *conv, const int16_t *gradient, const tb_weights_t *weights, tb_stored_t *stored,
-                 void *scratch) {
+uint32_t tb_depthwise_grad_general_i16(const tb_conv_t *conv, const int16_t *gradient, uint32_t magnitudes,
+                                       const tb_weights_t *weights, int16_t *dx, void *scratch) {
+  tb_stored_t stored = tb_nothing_stored(conv, dx, magnitudes);
   tb_channels_t order = tb_first_channel(conv, weights);
-  int16_t *values = stored->dx == gradient ? (int16_t *)scratch : NULL;
+  int16_t *values = dx == gradient ? (int16_t *)scratch : NULL;
   int8_t *copy = (int8_t *)scratch;
   if (values != NULL) copy += (size_t)2 * TB_LANES * conv->out_height * conv->out_width;
-  while (conv->in_channels - stored->channels >= TB_LANES) {
+  while (conv->in_channels - stored.channels >= TB_LANES) {
     for (uint32_t l = 0; l < TB_LANES; l++) {
       const int8_t *channel = tb_next_channel(&order);
       for (uint32_t tap = 0; tap < order.taps; tap++) copy[tap * TB_LANES + l] = channel[tap];
     }
-    full_grad_block(conv, copy, gradient, stored, values);
+    full_grad_block(conv, copy, gradient, &stored, values);
   }
-  while (stored->channels < conv->in_channels) single_grad_block(conv, tb_next_channel(&order), gradient, stored, values);
-}
-
-uint32_t tb_depthwise_grad_i16(const tb_conv_t *conv, const int16_t *gradient, uint32_t magnitudes,
-                               const tb_weights_t *weights, int16_t *dx, void *scratch) {
-  const uint32_t pixels = (uint32_t)conv->in_height * conv->in_width;
-  tb_stored_t stored = {dx, pixels, conv->in_channels, 0, magnitudes, tb_shift_for(magnitudes)};
-#if TB_DSP
-  if (tb_depthwise_grad_is_fast(conv)) {
-    tb_depthwise_grad_fast(conv, gradient, weights, &stored, scratch);
-    return stored.magnitudes;
+  while (stored.channels < conv->in_channels) {
+    single_grad_block(conv, tb_next_channel(&order), gradient, &stored, values);
   }
-#endif
-  grad(conv, gradient, weights, &stored, scratch);
   return stored.magnitudes;
 }
 
-int32_t tb_depthwise_conv2d_grad_input_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent,
-                                           const tb_weights_t *weights, int16_t *dx, void *scratch) {
-  const uint32_t magnitudes = tb_depthwise_grad_i16(conv, gradient, 0, weights, dx, scratch);
+#if !TB_DSP
+#define KERNEL(name, kernel, stride)                                                                                   \
+  uint32_t name(const tb_conv_t *conv, const int16_t *gradient, uint32_t magnitudes, const tb_weights_t *weights,      \
+                int16_t *dx, void *scratch) {                                                                          \
+    TB_EXPECT(tb_fits_square(conv, kernel, stride));                                                                   \
+    return tb_depthwise_grad_general_i16(conv, gradient, magnitudes, weights, dx, scratch);                            \
+  }
+KERNEL(tb_depthwise_grad_3x3_s1_i16, 3, 1)
+KERNEL(tb_depthwise_grad_3x3_s2_i16, 3, 2)
+KERNEL(tb_depthwise_grad_5x5_s1_i16, 5, 1)
+KERNEL(tb_depthwise_grad_5x5_s2_i16, 5, 2)
+KERNEL(tb_depthwise_grad_7x7_s1_i16, 7, 1)
+KERNEL(tb_depthwise_grad_7x7_s2_i16, 7, 2)
+#endif
+
+int32_t tb_depthwise_conv2d_grad_input_i16(tb_depthwise_grad_t *kernel, const tb_conv_t *conv, const int16_t *gradient,
+                                           int32_t exponent, const tb_weights_t *weights, int16_t *dx, void *scratch) {
+  const uint32_t magnitudes = kernel(conv, gradient, 0, weights, dx, scratch);
   return tb_exponent(exponent, magnitudes, tb_shift_for(magnitudes));
 }

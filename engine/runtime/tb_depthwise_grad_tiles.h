@@ -2,7 +2,7 @@
 #ifndef TB_DEPTHWISE_GRAD_TILES_H
 #define TB_DEPTHWISE_GRAD_TILES_H
 
-#include "tb_depthwise_grad_dsp.h"
+#include "tb_depthwise_stored.h"
 
 #if TB_DSP
 #define TB_GRADIENT_SLOTS 12u /* rows of the window */

@@ -55,7 +55,7 @@ TB_INLINE void take_rows(const tb_group_t *group, uint32_t y, uint32_t count, ui
   }
 }
 
-/* The same for fewer channels, any padding, and images narrower than a quad. */
+/* The same for fewer channels, and images narrower than a quad. */
 void tb_take_rows_slowly(const tb_group_t *group, uint32_t y, uint32_t count, uint32_t slot) {
   const tb_conv_t *conv = group->conv;
   const uint32_t padding = conv->padding, slots = group->slots;
@@ -73,17 +73,12 @@ void tb_take_rows_slowly(const tb_group_t *group, uint32_t y, uint32_t count, ui
 }
 
 #define TAKE(kernel, slots)                                                                                   \
-  static void take_##slots(const tb_group_t *group, uint32_t y, uint32_t count, uint32_t slot) {              \
+  void tb_take_rows_##slots(const tb_group_t *group, uint32_t y, uint32_t count, uint32_t slot) {             \
     take_rows(group, y, count, slot, kernel / 2u, slots);                                                     \
   }
 TAKE(3, 3) TAKE(3, 18)
 TAKE(5, 5) TAKE(5, 20)
 TAKE(7, 7) TAKE(7, 14)
-
-tb_take_rows_t *tb_take_rows_function(uint32_t kernel, int small) {
-  static tb_take_rows_t *const functions[3][2] = {{take_3, take_18}, {take_5, take_20}, {take_7, take_14}};
-  return functions[kernel / 2u - 1u][small != 0];
-}
 
 #else
 typedef int tb_depthwise_take_is_empty; /* a file of C needs a declaration */

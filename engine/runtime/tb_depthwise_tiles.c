@@ -1,4 +1,4 @@
-/* tb_depthwise_tiles.c: runs of tiles of a depthwise convolution, and which of them goes with a shape. */
+/* tb_depthwise_tiles.c: runs of tiles of a depthwise convolution. Those of a 3 x 3 kernel in assembly: tb_depthwise_tiles_3.c. */
 #include "tb_depthwise_tiles.h"
 
 #include "tb_depthwise_tile.h"
@@ -46,29 +46,13 @@ TB_INLINE void run_tiles(const tb_tiles_t *tiles, uint32_t kernel, uint32_t stri
 }
 
 #define RUN(kernel, stride, slots)                                                                                        \
-  static void run_##kernel##_##stride##_##slots(const tb_tiles_t *tiles) { run_tiles(tiles, kernel, stride, slots, 0); }  \
-  static void run_masked_##kernel##_##stride##_##slots(const tb_tiles_t *tiles) {                                         \
-    run_tiles(tiles, kernel, stride, slots, 1);                                                                           \
-  }
-#define PAIR(kernel, stride, slots) {run_##kernel##_##stride##_##slots, run_masked_##kernel##_##stride##_##slots}
-#if TB_DSP_ASM
-#define PAIR_3(stride, slots) {tb_tiles_3_##stride##_##slots, tb_tiles_masked_3_##stride##_##slots}
-#else
+  void tb_tiles_##kernel##_##stride##_##slots(const tb_tiles_t *tiles) { run_tiles(tiles, kernel, stride, slots, 0); }    \
+  void tb_tiles_masked_##kernel##_##stride##_##slots(const tb_tiles_t *tiles) { run_tiles(tiles, kernel, stride, slots, 1); }
+#if !TB_DSP_ASM
 RUN(3, 1, 3) RUN(3, 2, 3) RUN(3, 1, 18) RUN(3, 2, 18)
-#define PAIR_3(stride, slots) PAIR(3, stride, slots)
 #endif
 RUN(5, 1, 5) RUN(5, 2, 5) RUN(5, 1, 20) RUN(5, 2, 20)
 RUN(7, 1, 7) RUN(7, 2, 7) RUN(7, 1, 14) RUN(7, 2, 14)
-
-/* [kernel / 2 - 1][stride - 1][small][masked] */
-static tb_run_tiles_t *const FUNCTIONS[3][2][2][2] = {
-    {{PAIR_3(1, 3), PAIR_3(1, 18)}, {PAIR_3(2, 3), PAIR_3(2, 18)}},
-    {{PAIR(5, 1, 5), PAIR(5, 1, 20)}, {PAIR(5, 2, 5), PAIR(5, 2, 20)}},
-    {{PAIR(7, 1, 7), PAIR(7, 1, 14)}, {PAIR(7, 2, 7), PAIR(7, 2, 14)}}};
-
-tb_run_tiles_t *tb_tiles_function(uint32_t kernel, uint32_t stride, int small, int masked) {
-  return FUNCTIONS[kernel / 2u - 1u][stride - 1u][small != 0][masked != 0];
-}
 
 #else
 typedef int tb_depthwise_tiles_is_empty; /* a file of C needs a declaration */

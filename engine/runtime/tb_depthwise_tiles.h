@@ -5,11 +5,6 @@
 #include "tb_dsp.h"
 
 #if TB_DSP
-/* Slots of the window of a small image, by kernel. Else as many as the kernel has rows. */
-#define TB_SLOTS_3 18u
-#define TB_SLOTS_5 20u
-#define TB_SLOTS_7 14u
-
 /* A run: tiles side by side in a row, or one below the other in the window of a small image. The assembly knows where each
  * member lies. */
 typedef struct {
@@ -25,13 +20,13 @@ typedef struct {
 
 typedef void tb_run_tiles_t(const tb_tiles_t *tiles); /* at least one tile */
 
-/* Kernel 3, 5 or 7, stride 1 or 2. */
-tb_run_tiles_t *tb_tiles_function(uint32_t kernel, uint32_t stride, int small, int masked);
-
-#if TB_DSP_ASM
+/* By kernel, stride and slots of the window: as many as the kernel has rows, or those of a small image. */
 tb_run_tiles_t tb_tiles_3_1_3, tb_tiles_3_2_3, tb_tiles_3_1_18, tb_tiles_3_2_18;
 tb_run_tiles_t tb_tiles_masked_3_1_3, tb_tiles_masked_3_2_3, tb_tiles_masked_3_1_18, tb_tiles_masked_3_2_18;
-#endif
+tb_run_tiles_t tb_tiles_5_1_5, tb_tiles_5_2_5, tb_tiles_5_1_20, tb_tiles_5_2_20;
+tb_run_tiles_t tb_tiles_masked_5_1_5, tb_tiles_masked_5_2_5, tb_tiles_masked_5_1_20, tb_tiles_masked_5_2_20;
+tb_run_tiles_t tb_tiles_7_1_7, tb_tiles_7_2_7, tb_tiles_7_1_14, tb_tiles_7_2_14;
+tb_run_tiles_t tb_tiles_masked_7_1_7, tb_tiles_masked_7_2_7, tb_tiles_masked_7_1_14, tb_tiles_masked_7_2_14;
 #endif
 
 #endif

@@ -1,4 +1,5 @@
 /* tb_elementwise.c: operators that treat every element alike, forward and backward. */
+#include "tb_fits.h"
 #include "tb_internal.h"
 
 void tb_add_grad_f32(const float *gradient, const uint8_t *mask, float factor_a, float factor_b, float *ga, float *gb,
@@ -28,16 +29,19 @@ static inline float masked_scale(float gradient, uint32_t kept, float scale) {
   return kept ? scaled : 0.0f;
 }
 
-void tb_masked_scale_f32(float *gradient, const uint8_t *mask, const float *scale, uint32_t pixels, uint32_t channels) {
-  if (channels % 8 == 0) { /* a pixel starts at a byte of the mask */
-    for (uint32_t p = 0; p < pixels; p++) {
-      for (uint32_t c = 0; c < channels; c += 8, gradient += 8) {
-        const uint32_t bits = *mask++;
-        for (uint32_t l = 0; l < 8; l++) gradient[l] = masked_scale(gradient[l], (bits >> l) & 1u, scale[c + l]);
-      }
+void tb_masked_scale_bytes_f32(float *gradient, const uint8_t *mask, const float *scale, uint32_t pixels,
+                               uint32_t channels) {
+  TB_EXPECT(channels % 8 == 0);
+  for (uint32_t p = 0; p < pixels; p++) {
+    for (uint32_t c = 0; c < channels; c += 8, gradient += 8) {
+      const uint32_t bits = *mask++;
+      for (uint32_t l = 0; l < 8; l++) gradient[l] = masked_scale(gradient[l], (bits >> l) & 1u, scale[c + l]);
     }
-    return;
   }
+}
+
+void tb_masked_scale_general_f32(float *gradient, const uint8_t *mask, const float *scale, uint32_t pixels,
+                                 uint32_t channels) {
   uint32_t i = 0;
   for (uint32_t p = 0; p < pixels; p++) {
     for (uint32_t c = 0; c < channels; c++, i++) {

@@ -1,5 +1,6 @@
 /* tb_elementwise_i16.c: operators that treat every element of an int16 gradient alike. */
 #include "tb_dsp.h"
+#include "tb_fits.h"
 #include "tb_shared_exponent.h"
 
 TB_INLINE int16_t masked_product(int16_t gradient, uint32_t bits, uint32_t bit, int32_t multiplier) {
@@ -26,17 +27,19 @@ TB_INLINE void masked_products(const int16_t *gradient, uint32_t bits, const int
 #endif
 }
 
-void tb_masked_scale_i16(int16_t *gradient, const uint8_t *mask, const int32_t *multiplier, uint32_t pixels,
-                         uint32_t channels) {
-  if (channels % 8 == 0) { /* a pixel starts at a byte of the mask */
-    for (uint32_t p = 0; p < pixels; p++) {
-      const int32_t *const end = multiplier + channels;
-      for (const int32_t *m = multiplier; m != end; m += 8, gradient += 8) {
-        masked_products(gradient, *mask++, m, 1, gradient);
-      }
+void tb_masked_scale_bytes_i16(int16_t *gradient, const uint8_t *mask, const int32_t *multiplier, uint32_t pixels,
+                               uint32_t channels) {
+  TB_EXPECT(channels % 8 == 0);
+  for (uint32_t p = 0; p < pixels; p++) {
+    const int32_t *const end = multiplier + channels;
+    for (const int32_t *m = multiplier; m != end; m += 8, gradient += 8) {
+      masked_products(gradient, *mask++, m, 1, gradient);
     }
-    return;
   }
+}
+
+void tb_masked_scale_general_i16(int16_t *gradient, const uint8_t *mask, const int32_t *multiplier, uint32_t pixels,
+                                 uint32_t channels) {
   uint32_t i = 0;
   for (uint32_t p = 0; p < pixels; p++) {
     for (uint32_t c = 0; c < channels; c++, i++) {

@@ -4,6 +4,9 @@
  * input channels (of a depthwise layer: the channels), trainable ones first, each part ascending; NULL means that all of
  * them are in one place and in order. Stored order of a part with n channels: conv2d [OC][KH][KW][n], depthwise [n][KH][KW].
  * Nothing here allocates; `scratch` has the size the compiler planned and is 4-byte aligned.
+ *
+ * Kernels of one operator that differ in the path they take: `general` takes any shape, the others those for which
+ * engine/operators/kernel_choice.py names them. They do not look; built with -DTB_CHECKS they trap (tb_fits.h).
  */
 #ifndef TB_KERNELS_H
 #define TB_KERNELS_H
@@ -74,12 +77,23 @@ float tb_logf(float x); /* x >= 1 */
 
 /* Forward. `mask` may be NULL. Scratch: engine/operators/scratch.py. The rows given may be a part of an image, with a `conv` of
  * their own: in_height and out_height count the rows given, and what lies above the first of them is padding only if
- * pad_top is not 0. tb_depthwise_conv2d_i8: y may be x, whatever the stride. */
-void tb_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,
-                  uint8_t *mask, void *scratch);
-void tb_depthwise_conv2d_i8(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias,
-                            int8_t *y, uint8_t *mask, void *scratch);
-void tb_add_i8(const tb_add_t *add, const int8_t *a, const int8_t *b, int8_t *y, uint8_t *mask, uint32_t count);
+ * pad_top is not 0. Depthwise: y may be x, whatever the stride. */
+typedef void tb_convolution_t(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias,
+                              int8_t *y, uint8_t *mask, void *scratch);
+tb_convolution_t tb_conv2d_pointwise_i8;       /* weights in one place, input channels a multiple of 4 */
+tb_convolution_t tb_conv2d_pointwise_odd_i8;   /* any number of them */
+tb_convolution_t tb_conv2d_pointwise_split_i8; /* weights in two places */
+tb_convolution_t tb_conv2d_stem_i8;            /* 3 x 3 of 3 channels */
+tb_convolution_t tb_conv2d_general_i8;
+/* Square kernels padded by half, by stride; `image`: a window holds all rows given at once, `rows`: those of an output row. */
+tb_convolution_t tb_depthwise_3x3_s1_image_i8, tb_depthwise_3x3_s1_rows_i8, tb_depthwise_3x3_s2_image_i8;
+tb_convolution_t tb_depthwise_3x3_s2_rows_i8, tb_depthwise_5x5_s1_image_i8, tb_depthwise_5x5_s1_rows_i8;
+tb_convolution_t tb_depthwise_5x5_s2_image_i8, tb_depthwise_5x5_s2_rows_i8, tb_depthwise_7x7_s1_image_i8;
+tb_convolution_t tb_depthwise_7x7_s1_rows_i8, tb_depthwise_7x7_s2_image_i8, tb_depthwise_7x7_s2_rows_i8;
+tb_convolution_t tb_depthwise_general_i8;
+typedef void tb_addition_t(const tb_add_t *add, const int8_t *a, const int8_t *b, int8_t *y, uint8_t *mask, uint32_t count);
+tb_addition_t tb_add_s22_i8, tb_add_s21_i8, tb_add_s20_i8, tb_add_s19_i8; /* by `shift` */
+tb_addition_t tb_add_general_i8;
 void tb_global_average_pool_i8(const int8_t *x, int8_t *y, uint32_t pixels, uint32_t channels, int32_t in_zero,
                                int32_t out_zero, int32_t multiplier, uint8_t shift);
 void tb_dequantize_i8_f32(const int8_t *x, float *y, uint32_t count, int32_t zero, float scale);
@@ -90,11 +104,14 @@ void tb_select_channels_i8(const int8_t *x, const uint16_t *channels, int8_t *y,
 float tb_softmax_cross_entropy_f32(const float *logits, uint32_t label, float *gradient, uint32_t classes);
 
 /* Backward, float32 gradients. In-place operators take one buffer. */
-void tb_masked_scale_f32(float *gradient, const uint8_t *mask, const float *scale, uint32_t pixels, uint32_t channels);
-void tb_conv2d_grad_input_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights,
-                              float *dx);
-void tb_depthwise_conv2d_grad_input_f32(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights,
-                                        float *dx);
+typedef void tb_masked_scale_f32_t(float *gradient, const uint8_t *mask, const float *scale, uint32_t pixels,
+                                   uint32_t channels);
+tb_masked_scale_f32_t tb_masked_scale_bytes_f32; /* channels are a multiple of 8 */
+tb_masked_scale_f32_t tb_masked_scale_general_f32;
+typedef void tb_grad_input_f32_t(const tb_conv_t *conv, const float *gradient, const tb_weights_t *weights, float *dx);
+tb_grad_input_f32_t tb_conv2d_grad_input_pointwise_f32, tb_conv2d_grad_input_general_f32;
+tb_grad_input_f32_t tb_depthwise_grad_copied_f32; /* no more than 49 taps */
+tb_grad_input_f32_t tb_depthwise_grad_general_f32;
 void tb_global_average_pool_grad_f32(const float *df, float *dx, uint32_t pixels, uint32_t channels, float factor);
 void tb_dequantize_grad_f32(const float *df, float *dx, uint32_t count, float scale);
 void tb_add_grad_f32(const float *gradient, const uint8_t *mask, float factor_a, float factor_b, float *ga, float *gb,
@@ -106,19 +123,32 @@ void tb_fully_connected_grad_input_f32(const float *dz, const float *weight, flo
 /* Backward, int16 gradients: value * 2^exponent (docs/numerics.md). Those that return an exponent choose it so that the
  * largest value fills an int16; the others leave it to a constant known at compile time. In-place operators take one buffer. */
 int32_t tb_global_average_pool_grad_i16(const float *df, int16_t *dx, uint32_t pixels, uint32_t channels, float factor);
-void tb_masked_scale_i16(int16_t *gradient, const uint8_t *mask, const int32_t *multiplier, uint32_t pixels,
-                         uint32_t channels);
+typedef void tb_masked_scale_i16_t(int16_t *gradient, const uint8_t *mask, const int32_t *multiplier, uint32_t pixels,
+                                   uint32_t channels);
+tb_masked_scale_i16_t tb_masked_scale_bytes_i16; /* channels are a multiple of 8 */
+tb_masked_scale_i16_t tb_masked_scale_general_i16;
 void tb_add_grad_i16(const int16_t *gradient, const uint8_t *mask, int32_t multiplier, int16_t *dx,
                      uint32_t count); /* dx may be gradient */
 int32_t tb_accumulate_i16(const int16_t *a, int32_t exponent_a, const int16_t *b, int32_t exponent_b, int16_t *y,
                           uint32_t count); /* y may be a or b */
-int32_t tb_conv2d_grad_input_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent,
-                                 const tb_weights_t *weights, int16_t *dx, void *scratch);
-/* dx may be gradient where engine/operators/scratch.py says that the kernel reads ahead. */
-int32_t tb_depthwise_conv2d_grad_input_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent,
-                                           const tb_weights_t *weights, int16_t *dx, void *scratch);
-void tb_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
-                          const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step, void *scratch);
+typedef int32_t tb_grad_input_i16_t(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent,
+                                    const tb_weights_t *weights, int16_t *dx, void *scratch);
+tb_grad_input_i16_t tb_conv2d_grad_input_pointwise_i16, tb_conv2d_grad_input_general_i16;
+/* The gradient of a depthwise convolution's input where values of these magnitudes (tb_shared_exponent.h) share the exponent: the
+ * shift is that of all. Returns all magnitudes. A pixel of the gradient has conv->out_channels values, of which the first
+ * conv->in_channels count. dx may be gradient where engine/operators/scratch.py says that the kernel reads ahead. */
+typedef uint32_t tb_depthwise_grad_t(const tb_conv_t *conv, const int16_t *gradient, uint32_t magnitudes,
+                                     const tb_weights_t *weights, int16_t *dx, void *scratch);
+/* Square kernels padded by half, by stride. */
+tb_depthwise_grad_t tb_depthwise_grad_3x3_s1_i16, tb_depthwise_grad_3x3_s2_i16, tb_depthwise_grad_5x5_s1_i16;
+tb_depthwise_grad_t tb_depthwise_grad_5x5_s2_i16, tb_depthwise_grad_7x7_s1_i16, tb_depthwise_grad_7x7_s2_i16;
+tb_depthwise_grad_t tb_depthwise_grad_general_i16;
+int32_t tb_depthwise_conv2d_grad_input_i16(tb_depthwise_grad_t *kernel, const tb_conv_t *conv, const int16_t *gradient,
+                                           int32_t exponent, const tb_weights_t *weights, int16_t *dx, void *scratch);
+typedef void tb_update_i16_t(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
+                             const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step, void *scratch);
+tb_update_i16_t tb_conv2d_update_pointwise_i16, tb_conv2d_update_general_i16;
+tb_update_i16_t tb_conv2d_update_pointwise_long_i16, tb_conv2d_update_general_long_i16; /* sums over more than 256 pixels */
 void tb_depthwise_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
                                     const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step,
                                     void *scratch);

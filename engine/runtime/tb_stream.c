@@ -43,11 +43,12 @@ void tb_stream_convolution(tb_convolution_t *kernel, const tb_conv_t *conv, tb_w
   drop_rows(x, rows_from(conv, end));
 }
 
-void tb_stream_add(const tb_add_t *add, const tb_window_t *a, tb_window_t *b, tb_window_t *y, uint32_t end, uint8_t *mask) {
+void tb_stream_add(tb_addition_t *kernel, const tb_add_t *add, const tb_window_t *a, tb_window_t *b, tb_window_t *y,
+                   uint32_t end, uint8_t *mask) {
   if (end > y->end) {
     const uint32_t first = y->end;
     if (mask != NULL) mask += (size_t)first * y->row_bytes / 8u;
-    tb_add_i8(add, row_of(a, first), row_of(b, first), row_of(y, first), mask, (end - first) * y->row_bytes);
+    kernel(add, row_of(a, first), row_of(b, first), row_of(y, first), mask, (end - first) * y->row_bytes);
     y->end = end;
   }
   drop_rows(b, end);

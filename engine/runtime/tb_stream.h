@@ -14,10 +14,6 @@ typedef struct {
   uint32_t whole; /* 1: it exists whole, so nothing is dropped from it */
 } tb_window_t;
 
-/* tb_conv2d_i8, tb_depthwise_conv2d_i8 and their like. */
-typedef void tb_convolution_t(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias,
-                              int8_t *y, uint8_t *mask, void *scratch);
-
 /* Input rows [0, result) are what output rows [0, end) of a convolution of a whole image see. */
 uint32_t tb_rows_until(const tb_conv_t *conv, uint32_t end);
 
@@ -27,6 +23,7 @@ void tb_stream_convolution(tb_convolution_t *kernel, const tb_conv_t *conv, tb_w
                            const int32_t *bias, tb_window_t *y, uint32_t end, uint8_t *mask, void *scratch);
 
 /* The same for y = a + b; `a` exists whole, b is dropped. y may lie over a. */
-void tb_stream_add(const tb_add_t *add, const tb_window_t *a, tb_window_t *b, tb_window_t *y, uint32_t end, uint8_t *mask);
+void tb_stream_add(tb_addition_t *kernel, const tb_add_t *add, const tb_window_t *a, tb_window_t *b, tb_window_t *y,
+                   uint32_t end, uint8_t *mask);
 
 #endif

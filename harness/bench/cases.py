@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from engine.operators import scratch
+from engine.operators import kernel_choice, scratch
+from engine.operators.fixed_point import AddParameters
 from engine.operators.geometry import ConvGeometry
 from harness.errors import UsageError
 
 LEAST_WORK = 200_000
 """Multiply-accumulates of a case at the least: smaller ones are repeated, so that a tick of 40 is little."""
+
+
+ADDITION = AddParameters(2180000, 2180000, 1 << 21, 22)
+"""Of inputs on scales about half the output's: hardly a sum is clamped. As in bench_kernels.c."""
 
 
 class Kernel(IntEnum):
@@ -104,6 +109,28 @@ class Case:
         if self.kernel is Kernel.GLOBAL_AVERAGE_POOL:
             return 2**31 // (g.in_height * g.in_width)
         return round(2**32 / (180 * math.sqrt(terms)))
+
+    @property
+    def function(self) -> str | None:
+        """The C kernel that the compiler chooses; None where there is but one."""
+        g, split = self.geometry, self.trainable is not None
+        match self.kernel:
+            case Kernel.CONV2D:
+                return kernel_choice.conv2d(g, split=split).function
+            case Kernel.DEPTHWISE_CONV2D:
+                return kernel_choice.depthwise_conv2d(g, shift=0).function
+            case Kernel.ADD:
+                return kernel_choice.add(ADDITION).function
+            case Kernel.CONV2D_GRAD_INPUT_I16:
+                return kernel_choice.conv2d_grad_input(g, gradient="i16").function
+            case Kernel.DEPTHWISE_CONV2D_GRAD_INPUT_I16:
+                return kernel_choice.depthwise_grad_input(g).function
+            case Kernel.CONV2D_UPDATE_I16:
+                return kernel_choice.conv2d_update(g).function
+            case Kernel.MASKED_SCALE_I16:
+                return kernel_choice.masked_scale(g.in_channels, gradient="i16").function
+            case _:
+                return None
 
     @property
     def scratch(self) -> int:

@@ -18,7 +18,7 @@ from harness.errors import UsageError
 FIRMWARE = Path(__file__).resolve().parent / "firmware"
 MOST_CASES = 250
 """Each is a class of the trainer, whose logits have to fit one reply of the link."""
-_FUNCTION = re.compile(r"\btb_\w+(?=\()")
+_FUNCTION = re.compile(r"\btb_\w+(?=\()|\btb_\w+_(?:i8|i16|f32)\b")
 _MACRO = re.compile(r"#define (tb_\w+)")
 _ALL_IN_ONE_PLACE = 0xFFFF
 
@@ -31,6 +31,7 @@ def write_bench(folder: Path, cases: Sequence[Case]) -> None:
     for source in (*sorted(RUNTIME.glob("*.[ch]")), *sorted(FIRMWARE.glob("*.[ch]"))):
         shutil.copyfile(source, folder / source.name)
     _write(folder / "cases.h", cases_header(cases))
+    _write(folder / "functions.h", functions_header(cases))
     _write(folder / "reference.h", reference_header([*RUNTIME.glob("tb_*.[ch]")]))
     for kernel in sorted(RUNTIME.glob("tb_*.c")):
         _write(folder / f"reference_{kernel.name}", f'#include "reference.h"\n#include "{kernel.name}"\n')
@@ -38,21 +39,33 @@ def write_bench(folder: Path, cases: Sequence[Case]) -> None:
     _write(folder / "reference_bench_kernels.c", calls)
 
 
+def _functions(cases: Sequence[Case]) -> list[str]:
+    return sorted({case.function for case in cases if case.function is not None})
+
+
+def functions_header(cases: Sequence[Case]) -> str:
+    """functions.h: the kernels that the compiler chooses for the cases, as a table of bench_kernels.c."""
+    rows = "".join(f"    (bench_function_t *){name},\n" for name in _functions(cases))
+    return f"static bench_function_t *const bench_functions[] = {{\n{rows}    0}};\n"
+
+
 def cases_header(cases: Sequence[Case]) -> str:
     """cases.h: the table that bench.c indexes by label."""
-    rows = "".join(f"    {_initializer(case)},\n" for case in cases)
+    functions = _functions(cases)
+    rows = "".join(f"    {_initializer(case, functions)},\n" for case in cases)
     return (
         f"#define BENCH_CASES {len(cases)}u\n\n"
         f"static const bench_case_t bench_cases[BENCH_CASES] = {{\n{rows}}};\n"
     )
 
 
-def _initializer(case: Case) -> str:
+def _initializer(case: Case, functions: list[str]) -> str:
     g = case.geometry
     weights = 0
     if case.kernel in CONVOLUTIONS:
         weights = g.kernel_height * g.kernel_width * g.out_channels
         weights *= 1 if case.kernel in DEPTHWISE else g.in_channels
+    function = len(functions) if case.function is None else functions.index(case.function)
     trainable = _ALL_IN_ONE_PLACE if case.trainable is None else case.trainable
     geometry = (
         *(g.in_height, g.in_width, g.in_channels, g.out_height, g.out_width, g.out_channels),
@@ -60,7 +73,7 @@ def _initializer(case: Case) -> str:
     )
     return (
         f"{{BENCH_{case.kernel.name}, {int(case.masked)}, {case.repeats}, {trainable}, {weights}u,"
-        f" {case.scratch}u, {case.multiplier}, {{{', '.join(map(str, geometry))}, -3, 5, 0, 0}}}}"
+        f" {case.scratch}u, {case.multiplier}, {function}, {{{', '.join(map(str, geometry))}, -3, 5, 0, 0}}}}"
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.graph import Array, DType, Graph, Operator
-from engine.operators import integer_gradients
+from engine.operators import integer_gradients, kernel_choice
 from engine.operators.convolution_grad import GradInput, WeightUpdate
 from engine.operators.exponents import check_exponents, exponent_value
+from engine.operators.kernel_choice import Choice
 from engine.operators.kind import Emitter, GroupCode, GroupStage, StepContext, expect, register
 from engine.operators.scratch import (
     conv2d_grad_scratch,
@@ -66,7 +67,13 @@ class IntegerGradInput(GradInput):
     ) -> dict[str, Array]:
         return {**super().evaluate_real(op, graph, values, step), "dx_exponent": exponent_value(0)}
 
+    def choice(self, op: Operator, graph: Graph, rows: int | None = None) -> Choice:
+        if self.depthwise:
+            return kernel_choice.depthwise_grad_input(geometry(op))
+        return kernel_choice.conv2d_grad_input(geometry(op), gradient="i16")
+
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
+        kernel = self.choice(op, graph).function
         arguments = [
             declare_convolution(op, emitter, None),
             emitter.pointer(op.input("gradient")),
@@ -75,10 +82,10 @@ class IntegerGradInput(GradInput):
             emitter.pointer(op.output("dx")),
             emitter.scratch(op),
         ]
-        return (
-            f"const int32_t {emitter.scalar(op.output('dx_exponent'))} = "
-            f"tb_{self.name}({', '.join(arguments)});"
-        )
+        call = f"{kernel}({', '.join(arguments)});"
+        if self.depthwise:
+            call = f"tb_depthwise_conv2d_grad_input_i16({', '.join([kernel, *arguments])});"
+        return f"const int32_t {emitter.scalar(op.output('dx_exponent'))} = {call}"
 
     def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
         conv = declare_convolution(op, emitter, None)
@@ -86,10 +93,11 @@ class IntegerGradInput(GradInput):
         gradient, scratch = emitter.scalar(op.input("gradient_exponent")), emitter.scratch(op)
         dx = emitter.scalar(op.output("dx_exponent"))
         if self.depthwise:
-            whole = f"{conv}, {emitter.pointer(op.input('gradient'))}, {gradient}, {weights}"
+            kernel = self.choice(op, graph).function
+            whole = f"{kernel}, {conv}, {emitter.pointer(op.input('gradient'))}, {gradient}, {weights}"
             part = f"{stage.gradient}, {gradient}, {stage.distance}, {weights}, {stage.result}, {dx}"
             return GroupCode(
-                f"tb_group_depthwise_grad_i16({stage.group}, {conv}, {part}, {scratch});",
+                f"tb_group_depthwise_grad_i16({kernel}, {stage.group}, {conv}, {part}, {scratch});",
                 before=f"const int32_t {dx} = tb_group_depthwise_exponent_i16("
                 f"{whole}, {stage.channels}u, {stage.result}, {scratch});",
             )
@@ -151,12 +159,20 @@ class IntegerWeightUpdate(WeightUpdate):
             "&step",
             emitter.scratch(op),
         ]
-        return f"tb_{self.name}({', '.join(arguments)});"
+        return f"{self._function(op, graph)}({', '.join(arguments)});"
 
     def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
         gradient = f"{stage.gradient}, {emitter.scalar(op.input('gradient_exponent'))}"
         arguments = self._group_arguments(op, graph, emitter, stage, gradient)
-        return GroupCode(f"tb_group_{self.name}({arguments}, {emitter.scratch(op)});")
+        kernel = self._function(op, graph)
+        return GroupCode(f"tb_group_{self.name}({kernel}, {arguments}, {emitter.scratch(op)});")
+
+    def choice(self, op: Operator, graph: Graph, rows: int | None = None) -> Choice | None:
+        return None if self.depthwise else kernel_choice.conv2d_update(geometry(op))
+
+    def _function(self, op: Operator, graph: Graph) -> str:
+        choice = self.choice(op, graph)
+        return f"tb_{self.name}" if choice is None else choice.function
 
     def scratch_bytes(self, op: Operator, graph: Graph) -> int:
         if self.depthwise:

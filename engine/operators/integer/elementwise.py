@@ -70,7 +70,7 @@ class IntegerMaskedScale(MaskedScale):
 
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
         exponent = self._exponent(op, graph, emitter)
-        return f"{self._call('tb_masked_scale_i16', op, graph, emitter)}\n  {exponent}"
+        return f"{super().emit(op, graph, emitter)}\n  {exponent}"
 
     def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
         call = self._group_call("tb_group_masked_scale_i16", op, graph, emitter, stage)

@@ -21,6 +21,8 @@ typedef enum {
   BENCH_GLOBAL_AVERAGE_POOL_GRAD_I16 = 13
 } bench_kernel_t;
 
+typedef void bench_function_t(void); /* of any type */
+
 #define BENCH_ALL_IN_ONE_PLACE 0xffffu
 
 typedef struct {
@@ -31,6 +33,7 @@ typedef struct {
   uint32_t weights;   /* number of them */
   uint32_t scratch;   /* bytes, as the compiler plans them */
   int32_t multiplier;
+  uint8_t function;   /* which of bench_functions, where there are several */
   tb_conv_t conv;
 } bench_case_t;
 

@@ -1,6 +1,7 @@
 /* bench_kernels.c: calls one kernel. Compiled twice: against the kernels of the firmware, and as a part of
  * reference_bench_kernels.c against their plain C. */
 #include "bench.h"
+#include "functions.h"
 
 #include <stddef.h>
 
@@ -24,15 +25,14 @@ static void run_once(const bench_case_t *bench, const bench_data_t *d, void *scr
   const tb_update_t update = {d->scale, 3u, TB_STOCHASTIC, NULL, NULL, 0, NULL};
   const uint32_t pixels = (uint32_t)conv.in_height * conv.in_width, channels = conv.in_channels;
   uint8_t *const mask = bench->masked ? d->mask : NULL;
+  bench_function_t *const function = bench_functions[bench->function];
   switch (bench->kernel) {
     case BENCH_CONV2D:
-      tb_conv2d_i8(&conv, d->x, &weights, d->bias, d->y, mask, scratch);
-      break;
     case BENCH_DEPTHWISE_CONV2D:
-      tb_depthwise_conv2d_i8(&conv, d->x, &weights, d->bias, d->y, mask, scratch);
+      ((tb_convolution_t *)function)(&conv, d->x, &weights, d->bias, d->y, mask, scratch);
       break;
     case BENCH_ADD:
-      tb_add_i8(&addition, d->x, d->other, d->y, mask, pixels * channels);
+      ((tb_addition_t *)function)(&addition, d->x, d->other, d->y, mask, pixels * channels);
       break;
     case BENCH_GLOBAL_AVERAGE_POOL:
       tb_global_average_pool_i8(d->x, d->y, pixels, channels, conv.in_zero, conv.out_zero, bench->multiplier, 0);
@@ -41,13 +41,14 @@ static void run_once(const bench_case_t *bench, const bench_data_t *d, void *scr
       tb_fully_connected_f32(d->features, d->matrix, d->scale, d->reals, conv.out_channels, channels);
       break;
     case BENCH_CONV2D_GRAD_INPUT_I16:
-      *d->exponent = tb_conv2d_grad_input_i16(&conv, d->gradient, EXPONENT, &weights, d->dx, scratch);
+      *d->exponent = ((tb_grad_input_i16_t *)function)(&conv, d->gradient, EXPONENT, &weights, d->dx, scratch);
       break;
     case BENCH_DEPTHWISE_CONV2D_GRAD_INPUT_I16:
-      *d->exponent = tb_depthwise_conv2d_grad_input_i16(&conv, d->gradient, EXPONENT, &weights, d->dx, scratch);
+      *d->exponent = tb_depthwise_conv2d_grad_input_i16((tb_depthwise_grad_t *)function, &conv, d->gradient, EXPONENT, &weights,
+                                                        d->dx, scratch);
       break;
     case BENCH_CONV2D_UPDATE_I16:
-      tb_conv2d_update_i16(&conv, d->gradient, EXPONENT, d->x, trained, &update, &step, scratch);
+      ((tb_update_i16_t *)function)(&conv, d->gradient, EXPONENT, d->x, trained, &update, &step, scratch);
       break;
     case BENCH_DEPTHWISE_CONV2D_UPDATE_I16:
       tb_depthwise_conv2d_update_i16(&conv, d->gradient, EXPONENT, d->x, trained, &update, &step, scratch);
@@ -56,7 +57,7 @@ static void run_once(const bench_case_t *bench, const bench_data_t *d, void *scr
       tb_bias_update_i16(d->gradient, EXPONENT, d->bias, &update, &step, pixels, channels, BIAS_LIMIT, scratch);
       break;
     case BENCH_MASKED_SCALE_I16:
-      tb_masked_scale_i16(d->gradient, d->mask, d->multiplier, pixels, channels);
+      ((tb_masked_scale_i16_t *)function)(d->gradient, d->mask, d->multiplier, pixels, channels);
       break;
     case BENCH_ADD_GRAD_I16:
       tb_add_grad_i16(d->gradient, d->mask, bench->multiplier, d->dx, pixels * channels);

@@ -81,7 +81,7 @@ def test_operators_say_what_they_do(backbone: Backbone) -> None:
     said = {op.name: describe(graph, op) for op in graph.operators}
     assert said["stem"] == (
         "stem: conv2d i8 16x16x3 (scale 0.00784314, zero 0) -> i8 8x8x5 (scale 0.0156863, zero -128), "
-        "3x3 stride 2, 8640 MACs"
+        "3x3 stride 2, 8640 MACs; path general: kernel 3x3"
     )
     assert said["stem.weight_update"] == (
         "stem.weight_update: conv2d_update f32 8x8x5, i8 16x16x2 (scale 0.00784314, zero 0) -> i8 5x3x3x2, "
@@ -95,8 +95,8 @@ def test_operators_of_integer_gradients_say_what_they_do(backbone: Backbone) -> 
     graph = training_module(backbone, sparse(backbone), gradient="i16").graph
     said = {op.name: describe(graph, op) for op in graph.operators}
     assert said["pool.grad"] == "pool.grad: global_average_pool_grad_i16 f32 10 -> i16 1x1x10"
-    assert (
-        said["stem.masked_scale"] == "stem.masked_scale: masked_scale_i16 i16 8x8x5, bit 8x8x5 -> i16 8x8x5"
+    assert said["stem.masked_scale"] == (
+        "stem.masked_scale: masked_scale_i16 i16 8x8x5, bit 8x8x5 -> i16 8x8x5; path general: 5 channels"
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from kernel_bindings import Kernels
 from kernel_data import Buffers, CWeights, Step, Update, Weights
 
+from engine.operators import kernel_choice
 from engine.operators.geometry import ConvGeometry
 from engine.operators.scratch import bias_update_scratch, conv2d_grad_scratch, conv2d_update_scratch
 
@@ -18,7 +19,8 @@ def conv2d_grad_input(
     w = kernels._weights(b, weights, g)
     scratch = kernels._scratch(b, conv2d_grad_scratch(g, split=weights.channels is not None))
     operands = [b.read(gradient), ctypes.c_int32(exponent), ctypes.byref(w), dx, scratch]
-    raised = kernels._call("tb_conv2d_grad_input_i16", ctypes.byref(kernels._conv(b, g, None)), *operands)
+    function = kernel_choice.conv2d_grad_input(g, gradient="i16").function
+    raised = kernels._call(function, ctypes.byref(kernels._conv(b, g, None)), *operands)
     b.check()
     return result, int(raised)
 
@@ -70,9 +72,8 @@ def conv2d_update(
     step: Step,
 ) -> tuple[np.ndarray, Update]:
     scratch = conv2d_update_scratch(g, min(weights.trainable_count, g.in_channels))
-    return weight_update(
-        "tb_conv2d_update_i16", scratch, kernels, gradient, exponent, x, weights, g, in_zero, update, step
-    )
+    function = kernel_choice.conv2d_update(g).function
+    return weight_update(function, scratch, kernels, gradient, exponent, x, weights, g, in_zero, update, step)
 
 
 def bias_update(

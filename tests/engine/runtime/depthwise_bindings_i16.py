@@ -7,6 +7,7 @@ from convolution_bindings_i16 import weight_update
 from kernel_bindings import Kernels
 from kernel_data import Buffers, Step, Update, Weights
 
+from engine.operators import kernel_choice
 from engine.operators.geometry import ConvGeometry
 from engine.operators.scratch import depthwise_grad_scratch, depthwise_update_scratch
 
@@ -18,6 +19,7 @@ def depthwise_grad_input(
     weights: Weights,
     g: ConvGeometry,
     in_place: bool = False,
+    function: str | None = None,
 ) -> tuple[np.ndarray, int]:
     b = Buffers()
     if in_place:
@@ -29,7 +31,8 @@ def depthwise_grad_input(
     scratch = kernels._scratch(b, depthwise_grad_scratch(g))
     operands = [source, ctypes.c_int32(exponent), ctypes.byref(w), dx, scratch]
     conv = kernels._conv(b, g, None)
-    raised = kernels._call("tb_depthwise_conv2d_grad_input_i16", ctypes.byref(conv), *operands)
+    kernel = kernels.address(function or kernel_choice.depthwise_grad_input(g).function)
+    raised = kernels._call("tb_depthwise_conv2d_grad_input_i16", kernel, ctypes.byref(conv), *operands)
     b.check()
     return result, int(raised)
 

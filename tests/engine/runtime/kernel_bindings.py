@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from kernel_data import Buffers, CAdd, CConv, CStep, CUpdate, CWeights, Quantization, Step, Update, Weights
 
+from engine.operators import kernel_choice
 from engine.operators.reference import AddParameters, ConvGeometry, pack_mask, unpack_mask
 from engine.operators.scratch import conv2d_scratch, depthwise_scratch
 
@@ -31,7 +32,8 @@ def run_tool(command: Sequence[str | Path], seconds: float = BUILD_SECONDS) -> s
 
 
 def build_library(compiler: Sequence[str], library: Path) -> None:
-    run_tool([*compiler, *FLAGS, "-shared", "-fPIC", *SOURCES, "-o", library])
+    """With checks: a kernel called for a shape that it does not take ends the process."""
+    run_tool([*compiler, *FLAGS, "-DTB_CHECKS=1", "-shared", "-fPIC", *SOURCES, "-o", library])
 
 
 class Kernels:
@@ -47,6 +49,10 @@ class Kernels:
     def _call(self, name: str, *arguments: Any) -> Any:
         typed = [ctypes.c_uint32(a) if isinstance(a, int) else a for a in arguments]
         return getattr(self._library, name)(*typed)
+
+    def address(self, name: str) -> ctypes.c_void_p:
+        """Of a kernel, to be passed to another."""
+        return ctypes.cast(getattr(self._library, name), ctypes.c_void_p)
 
     def mix(self, x: int) -> int:
         return int(self._call("tb_mix", x))
@@ -86,10 +92,12 @@ class Kernels:
         depthwise: bool,
         masked: bool = True,
         pad_top: int | None = None,
+        function: str | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """tb_conv2d_i8 or tb_depthwise_conv2d_i8. Returns (y, mask), mask None unless `masked`.
+        """The forward kernel chosen for it. Returns (y, mask), mask None unless `masked`.
 
-        `pad_top`: `g` is of some rows of an image, with so many rows of padding above them.
+        function: another one. `pad_top`: `g` is of some rows of an image, with so many rows of padding
+        above them.
         """
         b = Buffers()
         shape = (g.out_height, g.out_width, g.out_channels)
@@ -100,14 +108,14 @@ class Kernels:
         conv.pad_top = g.padding if pad_top is None else pad_top
         operands = [ctypes.byref(conv), b.read(x), ctypes.byref(w), b.read(bias), y]
         operands.append(mask if masked else None)
+        split = weights.channels is not None
         if depthwise:
-            self._call("tb_depthwise_conv2d_i8", *operands, self._scratch(b, depthwise_scratch(g)))
+            choice = kernel_choice.depthwise_conv2d(g, shift=q.shift)
+            scratch = self._scratch(b, depthwise_scratch(g))
         else:
-            self._call(
-                "tb_conv2d_i8",
-                *operands,
-                self._scratch(b, conv2d_scratch(g, split=weights.channels is not None)),
-            )
+            choice = kernel_choice.conv2d(g, split=split)
+            scratch = self._scratch(b, conv2d_scratch(g, split=split))
+        self._call(function or choice.function, *operands, scratch)
         b.check()
         return result, self._unpack(bits, shape) if masked else None
 
@@ -123,7 +131,7 @@ class Kernels:
         in_place: bool = False,
         masked: bool = True,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """tb_depthwise_conv2d_i8 of some rows of an image: `g` counts those. In place: y is x."""
+        """The depthwise kernel chosen for some rows of an image: `g` counts those. In place: y is x."""
         b = Buffers()
         shape = (g.out_height, g.out_width, g.out_channels)
         count = int(np.prod(shape))
@@ -140,7 +148,8 @@ class Kernels:
         conv.pad_top = pad_top
         scratch = self._scratch(b, depthwise_scratch(g))
         operands = (ctypes.byref(w), b.read(bias), y, mask if masked else None, scratch)
-        self._call("tb_depthwise_conv2d_i8", ctypes.byref(conv), source, *operands)
+        function = kernel_choice.depthwise_conv2d(g, shift=q.shift).function
+        self._call(function, ctypes.byref(conv), source, *operands)
         b.check()
         return result, self._unpack(bits, shape) if masked else None
 
@@ -158,9 +167,9 @@ class Kernels:
         w = self._weights(b, weights, g)
         operands = [ctypes.byref(self._conv(b, g, None)), b.read(gradient), ctypes.byref(w), dx]
         if depthwise:
-            self._call("tb_depthwise_conv2d_grad_input_f32", *operands)
+            self._call(kernel_choice.depthwise_grad_input_f32(g).function, *operands)
         else:
-            self._call("tb_conv2d_grad_input_f32", *operands)
+            self._call(kernel_choice.conv2d_grad_input(g, gradient="f32").function, *operands)
         b.check()
         return result
 
@@ -256,7 +265,8 @@ class Kernels:
         y, result = {"separate": (fresh, apart), "a": (first, over_a), "b": (second, over_b)}[where]
         mask, bits = b.fresh((a.size + 7) // 8, np.uint8)
         structure = CAdd(p.multiplier_a, p.multiplier_b, p.offset, p.shift)
-        self._call("tb_add_i8", ctypes.byref(structure), first, second, y, mask if masked else None, a.size)
+        operands = (ctypes.byref(structure), first, second, y, mask if masked else None, a.size)
+        self._call(kernel_choice.add(p).function, *operands)
         b.check()
         return result, self._unpack(bits, a.shape) if masked else None
 
@@ -294,7 +304,8 @@ class Kernels:
         b = Buffers()
         g, result = b.write(gradient)
         pixels, channels = gradient.shape[0] * gradient.shape[1], gradient.shape[2]
-        self._call("tb_masked_scale_i16", g, b.read(pack_mask(mask)), b.read(multiplier), pixels, channels)
+        function = kernel_choice.masked_scale(channels, gradient="i16").function
+        self._call(function, g, b.read(pack_mask(mask)), b.read(multiplier), pixels, channels)
         b.check()
         return result
 
@@ -330,7 +341,8 @@ class Kernels:
         b = Buffers()
         g, result = b.write(gradient)
         pixels, channels = gradient.shape[0] * gradient.shape[1], gradient.shape[2]
-        self._call("tb_masked_scale_f32", g, b.read(pack_mask(mask)), b.read(scale), pixels, channels)
+        function = kernel_choice.masked_scale(channels, gradient="f32").function
+        self._call(function, g, b.read(pack_mask(mask)), b.read(scale), pixels, channels)
         b.check()
         return result
 

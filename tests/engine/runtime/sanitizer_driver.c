@@ -1,6 +1,7 @@
 /* sanitizer_driver.c: calls every kernel on random layers, each buffer allocated at its exact size, for the address and
  * undefined-behaviour sanitizers. Results are compared elsewhere; here only finite gradients are required. */
 #include "tb_conv2d_block.h"
+#include "tb_fits.h"
 #include "tb_kernels.h"
 
 #include <stdio.h>
@@ -94,16 +95,46 @@ static size_t update_scratch(const tb_conv_t *conv, size_t trainable) {
   return 8 * pairs + 16 * pairs * tiles + 32 * tiles;
 }
 
+/* engine/operators/kernel_choice.py */
+static tb_convolution_t *forward_kernel(const tb_conv_t *conv, const tb_weights_t *weights, int depthwise) {
+  static tb_convolution_t *const square[3][2][2] = {
+      {{tb_depthwise_3x3_s1_rows_i8, tb_depthwise_3x3_s1_image_i8}, {tb_depthwise_3x3_s2_rows_i8, tb_depthwise_3x3_s2_image_i8}},
+      {{tb_depthwise_5x5_s1_rows_i8, tb_depthwise_5x5_s1_image_i8}, {tb_depthwise_5x5_s2_rows_i8, tb_depthwise_5x5_s2_image_i8}},
+      {{tb_depthwise_7x7_s1_rows_i8, tb_depthwise_7x7_s1_image_i8}, {tb_depthwise_7x7_s2_rows_i8, tb_depthwise_7x7_s2_image_i8}}};
+  for (uint32_t kernel = 3; depthwise && kernel <= 7; kernel += 2) {
+    if (!tb_fits_depthwise(conv, kernel, conv->stride, 0) || conv->stride > 2) continue;
+    return square[kernel / 2 - 1][conv->stride - 1][tb_fits_image(conv)];
+  }
+  if (depthwise) return tb_depthwise_general_i8;
+  if (!tb_is_pointwise(conv)) return tb_fits_stem(conv, weights) ? tb_conv2d_stem_i8 : tb_conv2d_general_i8;
+  if (weights->channels != NULL) return tb_conv2d_pointwise_split_i8;
+  return conv->in_channels % 4 == 0 ? tb_conv2d_pointwise_i8 : tb_conv2d_pointwise_odd_i8;
+}
+
+static tb_depthwise_grad_t *depthwise_grad_kernel(const tb_conv_t *conv) {
+  static tb_depthwise_grad_t *const square[3][2] = {{tb_depthwise_grad_3x3_s1_i16, tb_depthwise_grad_3x3_s2_i16},
+                                                    {tb_depthwise_grad_5x5_s1_i16, tb_depthwise_grad_5x5_s2_i16},
+                                                    {tb_depthwise_grad_7x7_s1_i16, tb_depthwise_grad_7x7_s2_i16}};
+  for (uint32_t kernel = 3; kernel <= 7 && conv->stride <= 2; kernel += 2) {
+    if (tb_fits_square(conv, kernel, conv->stride)) return square[kernel / 2 - 1][conv->stride - 1];
+  }
+  return tb_depthwise_grad_general_i16;
+}
+
 static void convolution_i16(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, int32_t *bias,
                             const tb_update_t *update, const tb_update_t *bias_update, const tb_step_t *step) {
   const uint32_t pixels = (uint32_t)conv->out_height * conv->out_width, outputs = pixels * conv->out_channels;
   const uint32_t inputs = (uint32_t)conv->in_height * conv->in_width * conv->in_channels;
   int16_t *g = allocate(2 * outputs), *dx = allocate(2 * inputs);
   for (uint32_t i = 0; i < outputs; i++) g[i] = (int16_t)((int)draw(32769) - 16384);
-  const int32_t exponent = tb_conv2d_grad_input_i16(conv, g, 3, weights, dx, allocate(grad_scratch(conv)));
+  const int pointwise = tb_is_pointwise(conv), few = tb_fits_short_sum(conv);
+  tb_grad_input_i16_t *const grad = pointwise ? tb_conv2d_grad_input_pointwise_i16 : tb_conv2d_grad_input_general_i16;
+  tb_update_i16_t *const update_kernel = pointwise ? (few ? tb_conv2d_update_pointwise_i16 : tb_conv2d_update_pointwise_long_i16)
+                                                   : (few ? tb_conv2d_update_general_i16 : tb_conv2d_update_general_long_i16);
+  const int32_t exponent = grad(conv, g, 3, weights, dx, allocate(grad_scratch(conv)));
   if (exponent > 3 + 16) abort();
   void *scratch = allocate(update_scratch(conv, weights->trainable_count));
-  tb_conv2d_update_i16(conv, g, -25, x, weights, update, step, scratch);
+  update_kernel(conv, g, -25, x, weights, update, step, scratch);
   tb_bias_update_i16(g, -10, bias, bias_update, step, pixels, conv->out_channels, 1073741824, zeros(conv->out_channels));
 }
 
@@ -121,7 +152,7 @@ static void depthwise_i16(const tb_conv_t *conv, const int8_t *x, const tb_weigh
   int16_t *g = allocate(2 * outputs), *dx = allocate(2 * inputs);
   for (uint32_t i = 0; i < outputs; i++) g[i] = (int16_t)((int)draw(65536) - 32768);
   const int32_t exponent =
-      tb_depthwise_conv2d_grad_input_i16(conv, g, 3, weights, dx, allocate(depthwise_grad_scratch(conv)));
+      tb_depthwise_conv2d_grad_input_i16(depthwise_grad_kernel(conv), conv, g, 3, weights, dx, allocate(depthwise_grad_scratch(conv)));
   if (exponent > 3 + 16) abort();
   tb_depthwise_conv2d_update_i16(conv, g, -25, x, weights, update, step, NULL);
 }
@@ -158,19 +189,21 @@ static void convolution(int depthwise) {
   int8_t *x = bytes(inputs), *y = allocate(outputs);
   uint8_t *mask = allocate((outputs + 7) / 8);
   float *g = gradients(outputs), *dx = allocate(4 * inputs);
-  void *scratch = allocate(tb_conv2d_block(&conv, 1).scratch);
+  void *scratch = allocate(tb_conv2d_block(&conv, 1, tb_is_pointwise(&conv)).scratch);
   tb_rounding_t rounding = (tb_rounding_t)draw(3);
   tb_update_t update = {scale, 9, rounding, rounding == TB_EXTENDED ? (uint8_t *)bytes(count) : NULL, zeros(count), 0, NULL};
   tb_update_t bias_update = {scale, 10, rounding, NULL, zeros(oc), 0, NULL};
   tb_step_t step = random_step();
+  const tb_weights_t whole = {bytes(per_channel * ic), NULL, NULL, 0}, *const stored = draw(2) ? &whole : &weights;
+  tb_convolution_t *const forward = forward_kernel(&conv, stored, depthwise);
   if (depthwise) {
-    tb_depthwise_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL, allocate(depthwise_scratch(&conv)));
-    tb_depthwise_conv2d_grad_input_f32(&conv, g, &weights, dx);
+    forward(&conv, x, stored, bias, y, draw(4) ? mask : NULL, allocate(depthwise_scratch(&conv)));
+    (kh * kw <= 49 ? tb_depthwise_grad_copied_f32 : tb_depthwise_grad_general_f32)(&conv, g, &weights, dx);
     tb_depthwise_conv2d_update_f32(&conv, g, x, &weights, &update, &step);
     depthwise_i16(&conv, x, &weights, &update, &step);
   } else {
-    tb_conv2d_i8(&conv, x, &weights, bias, y, draw(4) ? mask : NULL, scratch);
-    tb_conv2d_grad_input_f32(&conv, g, &weights, dx);
+    forward(&conv, x, stored, bias, y, draw(4) ? mask : NULL, scratch);
+    (tb_is_pointwise(&conv) ? tb_conv2d_grad_input_pointwise_f32 : tb_conv2d_grad_input_general_f32)(&conv, g, &weights, dx);
     tb_conv2d_update_f32(&conv, g, x, &weights, &update, &step);
     convolution_i16(&conv, x, &weights, bias, &update, &bias_update, &step);
   }
@@ -179,7 +212,7 @@ static void convolution(int depthwise) {
   require_finite(update.accumulator, count);
   require_finite(bias_update.accumulator, oc);
   for (uint32_t i = 0; i < (outputs + 7) / 8; i++) mask[i] = 0x5a;
-  tb_masked_scale_f32(g, mask, scale, pixels, oc);
+  (oc % 8 == 0 ? tb_masked_scale_bytes_f32 : tb_masked_scale_general_f32)(g, mask, scale, pixels, oc);
   require_finite(g, outputs);
   release();
 }
@@ -190,7 +223,7 @@ static void elementwise_i16(void) {
   uint8_t *mask = (uint8_t *)bytes((count + 7) / 8);
   int32_t *multiplier = allocate(4 * channels);
   for (uint32_t c = 0; c < channels; c++) multiplier[c] = draw(2) ? 2147483647 : (int32_t)draw(1u << 24);
-  tb_masked_scale_i16(a, mask, multiplier, pixels, channels);
+  (channels % 8 == 0 ? tb_masked_scale_bytes_i16 : tb_masked_scale_general_i16)(a, mask, multiplier, pixels, channels);
   tb_add_grad_i16(a, mask, multiplier[0], dx, count);
   const int32_t exponent = tb_accumulate_i16(dx, (int32_t)draw(60), b, (int32_t)draw(60), draw(2) ? dx : b, count);
   if (exponent > 80) abort();
@@ -206,7 +239,7 @@ static void head(void) {
   float *g = gradients(count), *gb = allocate(4 * count), *features = zeros(channels), *dx = zeros(count);
   float *weight = zeros(classes * channels), *bias = gradients(classes), *logits = zeros(classes), *dz = zeros(classes);
   tb_step_t step = random_step();
-  tb_add_i8(&add, a, b, y, mask, count);
+  tb_add_s22_i8(&add, a, b, y, mask, count);
   tb_add_grad_f32(g, mask, 3.0f, 0.1f, g, gb, count);
   tb_accumulate_f32(g, gb, g, count);
   tb_global_average_pool_i8(y, pooled, pixels, channels, -128, 127, 2147483647, 0);

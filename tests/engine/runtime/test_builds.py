@@ -194,7 +194,7 @@ def test_sanitizers_find_nothing(path: list[str], tmp_path: Path) -> None:
     program = tmp_path / "driver"
     sanitize = ["-O1", "-g", "-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"]
     driver = Path(__file__).with_name("sanitizer_driver.c")
-    run_tool(["gcc", *sanitize, *path, *FLAGS, driver, *SOURCES, "-o", program])
+    run_tool(["gcc", "-DTB_CHECKS=1", *sanitize, *path, *FLAGS, driver, *SOURCES, "-o", program])
     assert re.fullmatch(r"\d+ layers\n", run_tool([program]))
 
 

@@ -16,7 +16,7 @@ from engine.operators.shared_exponent import ZERO_EXPONENT
 
 SEEDS = st.integers(0, 2**32 - 1)
 LARGEST = 2**14
-"""Of a gradient's values behind tb_masked_scale_i16, for up to 1023 products a sum."""
+"""Of a gradient's values behind masked_scale_i16, for up to 1023 products a sum."""
 
 
 def int16s(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -> np.ndarray:

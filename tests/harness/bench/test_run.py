@@ -88,11 +88,11 @@ def test_a_kernel_that_differs_is_found(tmp_path: Path, monkeypatch: pytest.Monk
         write_bench(folder, cases)
         wrapper = folder / "reference_tb_add.c"
         wrapper.write_text(
-            '#include "reference.h"\n#include "tb_kernels.h"\n#undef tb_add_i8\n'
+            '#include "reference.h"\n#include "tb_kernels.h"\n#undef tb_add_s22_i8\n'
             "#define OPERANDS const tb_add_t *add, const int8_t *a, const int8_t *b, int8_t *y\n"
-            "void tb_add_i8(OPERANDS, uint8_t *mask, uint32_t count);\n"
-            "void reference_tb_add_i8(OPERANDS, uint8_t *mask, uint32_t count) {\n"
-            "  tb_add_i8(add, a, b, y, mask, count);\n  mask[(count - 1) / 8] ^= 1u;\n}\n"
+            "void tb_add_s22_i8(OPERANDS, uint8_t *mask, uint32_t count);\n"
+            "void reference_tb_add_s22_i8(OPERANDS, uint8_t *mask, uint32_t count) {\n"
+            "  tb_add_s22_i8(add, a, b, y, mask, count);\n  mask[(count - 1) / 8] ^= 1u;\n}\n"
         )
 
     monkeypatch.setattr(run, "write_bench", write)

@@ -133,21 +133,21 @@ static const tb_update_t block00_depthwise_weight_update = {
 
 /* Clamp masks are written only where a backward pass follows. */
 static void forward(int training) {
-  /* 0 stem: conv2d i8 5x5x3 (scale 0.00784314, zero 0) -> i8 3x3x4 (scale 0.05, zero -4), 3x3 stride 2, 972 MACs */
+  /* 0 stem: conv2d i8 5x5x3 (scale 0.00784314, zero 0) -> i8 3x3x4 (scale 0.05, zero -4), 3x3 stride 2, 972 MACs; path stem */
   TRAINER_MARK(0u);
-  tb_conv2d_i8(&stem_geometry, (int8_t *)(trainer_arena + 920), &stem_weights, stem_bias, (int8_t *)(trainer_arena + 1324), 0, trainer_arena + 0);
-  /* 1 block00.depthwise: depthwise_conv2d i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x4 (scale 0.05, zero -4), 3x3 stride 1, 324 MACs */
+  tb_conv2d_stem_i8(&stem_geometry, (int8_t *)(trainer_arena + 920), &stem_weights, stem_bias, (int8_t *)(trainer_arena + 1324), 0, trainer_arena + 0);
+  /* 1 block00.depthwise: depthwise_conv2d i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x4 (scale 0.05, zero -4), 3x3 stride 1, 324 MACs; path 3x3_s1_image */
   TRAINER_MARK(1u);
-  tb_depthwise_conv2d_i8(&block00_depthwise_geometry, (int8_t *)(trainer_arena + 1324), &block00_depthwise_weights, state.block00_depthwise_bias, (int8_t *)(trainer_arena + 1360), training ? (uint8_t *)(trainer_arena + 1396) : 0, trainer_arena + 0);
+  tb_depthwise_3x3_s1_image_i8(&block00_depthwise_geometry, (int8_t *)(trainer_arena + 1324), &block00_depthwise_weights, state.block00_depthwise_bias, (int8_t *)(trainer_arena + 1360), training ? (uint8_t *)(trainer_arena + 1396) : 0, trainer_arena + 0);
   /* 2 block00.pointwise2.select: select_channels i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x2 (scale 0.05, zero -4) */
   TRAINER_MARK(2u);
   if (training) tb_select_channels_i8((int8_t *)(trainer_arena + 1360), block00_pointwise2_channels, (int8_t *)(trainer_arena + 296), 9u, 4u, 2u);
-  /* 3 block00.pointwise2: conv2d i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x4 (scale 0.05, zero -4), 1x1 stride 1, 144 MACs */
+  /* 3 block00.pointwise2: conv2d i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x4 (scale 0.05, zero -4), 1x1 stride 1, 144 MACs; path pointwise_split */
   TRAINER_MARK(3u);
-  tb_conv2d_i8(&block00_pointwise2_geometry, (int8_t *)(trainer_arena + 1360), &block00_pointwise2_weights, state.block00_pointwise2_bias, (int8_t *)(trainer_arena + 248), training ? (uint8_t *)(trainer_arena + 284) : 0, trainer_arena + 0);
-  /* 4 block00.residual: add i8 3x3x4 (scale 0.05, zero -4), i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x4 (scale 0.06, zero 1) */
+  tb_conv2d_pointwise_split_i8(&block00_pointwise2_geometry, (int8_t *)(trainer_arena + 1360), &block00_pointwise2_weights, state.block00_pointwise2_bias, (int8_t *)(trainer_arena + 248), training ? (uint8_t *)(trainer_arena + 284) : 0, trainer_arena + 0);
+  /* 4 block00.residual: add i8 3x3x4 (scale 0.05, zero -4), i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x4 (scale 0.06, zero 1); path s22 */
   TRAINER_MARK(4u);
-  tb_add_i8(&block00_residual_parameters, (int8_t *)(trainer_arena + 1324), (int8_t *)(trainer_arena + 248), (int8_t *)(trainer_arena + 248), training ? (uint8_t *)(trainer_arena + 44) : 0, 36u);
+  tb_add_s22_i8(&block00_residual_parameters, (int8_t *)(trainer_arena + 1324), (int8_t *)(trainer_arena + 248), (int8_t *)(trainer_arena + 248), training ? (uint8_t *)(trainer_arena + 44) : 0, 36u);
   /* 5 pool: global_average_pool i8 3x3x4 (scale 0.06, zero 1) -> i8 4 (scale 0.06, zero 1) */
   TRAINER_MARK(5u);
   tb_global_average_pool_i8((int8_t *)(trainer_arena + 248), (int8_t *)(trainer_arena + 16), 9u, 4u, 1, 1, 477218588, 0);
@@ -230,22 +230,22 @@ float trainer_train_step(uint32_t label) {
   TRAINER_MARK(13u);
   tb_add_grad_i16((int16_t *)(trainer_arena + 152), (uint8_t *)(trainer_arena + 44), 1789569664, (int16_t *)(trainer_arena + 152), 36u);
   const int32_t block00_pointwise2_output_gradient_from_block00_residual_exponent = block00_sum_gradient_from_pool_exponent + 1;
-  /* 14 block00.pointwise2.masked_scale: masked_scale_i16 i16 3x3x4, bit 3x3x4 -> i16 3x3x4 */
+  /* 14 block00.pointwise2.masked_scale: masked_scale_i16 i16 3x3x4, bit 3x3x4 -> i16 3x3x4; path general: 4 channels */
   TRAINER_MARK(14u);
-  tb_masked_scale_i16((int16_t *)(trainer_arena + 152), (uint8_t *)(trainer_arena + 284), block00_pointwise2_gradient_multiplier, 9u, 4u);
+  tb_masked_scale_general_i16((int16_t *)(trainer_arena + 152), (uint8_t *)(trainer_arena + 284), block00_pointwise2_gradient_multiplier, 9u, 4u);
   const int32_t block00_pointwise2_output_accumulator_gradient_exponent = block00_pointwise2_output_gradient_from_block00_residual_exponent - 4;
   /* 15 block00.pointwise2.bias_update: bias_update_i16 i16 3x3x4 -> i32 4 */
   TRAINER_MARK(15u);
   tb_bias_update_i16((int16_t *)(trainer_arena + 152), block00_pointwise2_output_accumulator_gradient_exponent, state.block00_pointwise2_bias, &block00_pointwise2_bias_update, &step, 9u, 4u, 1073741824, trainer_arena + 0);
-  /* 16 block00.pointwise2.grad_input: conv2d_grad_input_i16 i16 3x3x4 -> i16 3x3x4, 1x1 stride 1, 144 MACs */
+  /* 16 block00.pointwise2.grad_input: conv2d_grad_input_i16 i16 3x3x4 -> i16 3x3x4, 1x1 stride 1, 144 MACs; path pointwise */
   TRAINER_MARK(16u);
-  const int32_t block00_depthwise_output_gradient_from_block00_pointwise2_exponent = tb_conv2d_grad_input_i16(&block00_pointwise2_geometry, (int16_t *)(trainer_arena + 152), block00_pointwise2_output_accumulator_gradient_exponent, &block00_pointwise2_weights, (int16_t *)(trainer_arena + 224), trainer_arena + 0);
-  /* 17 block00.pointwise2.weight_update: conv2d_update_i16 i16 3x3x4, i8 3x3x2 (scale 0.05, zero -4) -> i8 4x1x1x2, 1x1 stride 1, 72 MACs */
+  const int32_t block00_depthwise_output_gradient_from_block00_pointwise2_exponent = tb_conv2d_grad_input_pointwise_i16(&block00_pointwise2_geometry, (int16_t *)(trainer_arena + 152), block00_pointwise2_output_accumulator_gradient_exponent, &block00_pointwise2_weights, (int16_t *)(trainer_arena + 224), trainer_arena + 0);
+  /* 17 block00.pointwise2.weight_update: conv2d_update_i16 i16 3x3x4, i8 3x3x2 (scale 0.05, zero -4) -> i8 4x1x1x2, 1x1 stride 1, 72 MACs; path pointwise */
   TRAINER_MARK(17u);
-  tb_conv2d_update_i16(&block00_pointwise2_trained_geometry, (int16_t *)(trainer_arena + 152), block00_pointwise2_output_accumulator_gradient_exponent, (int8_t *)(trainer_arena + 296), &block00_pointwise2_trained_weights, &block00_pointwise2_weight_update, &step, trainer_arena + 0);
-  /* 18 block00.depthwise.masked_scale: masked_scale_i16 i16 3x3x4, bit 3x3x4 -> i16 3x3x4 */
+  tb_conv2d_update_pointwise_i16(&block00_pointwise2_trained_geometry, (int16_t *)(trainer_arena + 152), block00_pointwise2_output_accumulator_gradient_exponent, (int8_t *)(trainer_arena + 296), &block00_pointwise2_trained_weights, &block00_pointwise2_weight_update, &step, trainer_arena + 0);
+  /* 18 block00.depthwise.masked_scale: masked_scale_i16 i16 3x3x4, bit 3x3x4 -> i16 3x3x4; path general: 4 channels */
   TRAINER_MARK(18u);
-  tb_masked_scale_i16((int16_t *)(trainer_arena + 224), (uint8_t *)(trainer_arena + 1396), block00_depthwise_gradient_multiplier, 9u, 4u);
+  tb_masked_scale_general_i16((int16_t *)(trainer_arena + 224), (uint8_t *)(trainer_arena + 1396), block00_depthwise_gradient_multiplier, 9u, 4u);
   const int32_t block00_depthwise_output_accumulator_gradient_exponent = block00_depthwise_output_gradient_from_block00_pointwise2_exponent - 4;
   /* 19 block00.depthwise.bias_update: bias_update_i16 i16 3x3x4 -> i32 4 */
   TRAINER_MARK(19u);

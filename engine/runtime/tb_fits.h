@@ -1,0 +1,42 @@
+/* tb_fits.h: which shapes a kernel takes, as engine/operators/kernel_choice.py has it: what TB_EXPECT holds the kernels to, and
+ * what tests choose by. No kernel chooses. */
+#ifndef TB_FITS_H
+#define TB_FITS_H
+
+#include "tb_internal.h"
+
+/* A condition that the compiler of trainers keeps; looked at only where tests ask for it. */
+#if defined(TB_CHECKS)
+#define TB_EXPECT(condition) ((condition) ? (void)0 : __builtin_trap())
+#else
+#define TB_EXPECT(condition) ((void)0)
+#endif
+
+static inline int tb_fits_stem(const tb_conv_t *conv, const tb_weights_t *weights) {
+  return conv->kernel_height == 3 && conv->kernel_width == 3 && conv->in_channels == 3 && weights->channels == 0;
+}
+
+/* The gradient of a square depthwise kernel, and its forward kernel, which is particular about more. */
+static inline int tb_fits_square(const tb_conv_t *conv, uint32_t kernel, uint32_t stride) {
+  return conv->kernel_height == kernel && conv->kernel_width == kernel && conv->stride == stride &&
+         conv->padding == kernel / 2;
+}
+
+static inline int tb_fits_image(const tb_conv_t *conv) {
+  const uint32_t kernel = conv->kernel_height, stride = conv->stride, tiles = (conv->out_width + 3u) / 4u;
+  const uint32_t slots = kernel == 3 ? 18 : (kernel == 5 ? 20 : 14), words = stride == 1 ? (kernel + 4) / 2 : (kernel + 7) / 2;
+  const uint32_t quads = (tiles - 1) * stride + (words + 1) / 2;
+  return (conv->out_height - 1u) * stride + kernel <= slots && 32 * quads * slots <= 4096;
+}
+
+static inline int tb_fits_depthwise(const tb_conv_t *conv, uint32_t kernel, uint32_t stride, int image) {
+  return tb_fits_square(conv, kernel, stride) && conv->shift <= 8 && (!image || tb_fits_image(conv));
+}
+
+static inline int tb_fits_short_sum(const tb_conv_t *conv) { return (uint32_t)conv->out_height * conv->out_width <= 256; }
+
+static inline int tb_fits_add(const tb_add_t *add, uint32_t shift) {
+  return add->shift == shift && add->multiplier_a < 1 << 23 && add->multiplier_b < 1 << 23;
+}
+
+#endif
