@@ -153,13 +153,18 @@ def _suite_of(module: Path) -> Suite:
 
 
 def _run(suite: Suite, target: str, request: pytest.FixtureRequest) -> SuiteRun | str:
+    from harness.errors import ToolMissingError
     from harness.progress import ProgressWatcher
-    from harness.run.request import Overrides, make_request
+    from harness.run.request import Overrides, check_targets, make_request
     from harness.run.runner import EXPECTED, run_suite
 
     out = request.config.getoption(_OUT, None)
     folder = Path(out) if out else request.getfixturevalue("tmp_path_factory").mktemp("trainbench")
     capture = request.config.pluginmanager.getplugin("capturemanager")
+    try:
+        check_targets((target,))
+    except ToolMissingError as error:
+        pytest.skip(str(error))
     try:
         wanted = make_request(
             suite.name,

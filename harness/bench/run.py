@@ -74,8 +74,9 @@ def run_bench(
     result_at = symbol_address(firmware.elf, RESULT_SYMBOL)
     measured: list[Measured] = []
     report(0, len(cases))
-    with open_device(target, Deadline.after(LOAD_SECONDS)) as device:
-        device.load(firmware.elf, Deadline.after(LOAD_SECONDS))
+    loading = Deadline.after(LOAD_SECONDS)
+    with open_device(target, loading) as device:
+        device.load(firmware.elf, loading)
         session = Session(device, step_seconds=step_seconds)
         info = session.start()
         for label, case in enumerate(cases):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from harness.targets import Target
 
+RENODE_HINT = "install Renode 1.16 (package or portable archive, https://renode.io) and put it on PATH"
 _PACKAGES = {
     "qemu-system-arm": ("qemu-system-arm",),
     "arm-none-eabi-gcc": ("gcc-arm-none-eabi", "libnewlib-arm-none-eabi"),
@@ -15,6 +16,9 @@ _PACKAGES = {
     "clang": ("clang",),
 }
 """Debian and Ubuntu packages by program."""
+_EMULATORS = {"qemu": "qemu-system-arm", "renode": "renode"}
+"""By driver."""
+_HINTS = {"renode": RENODE_HINT}
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,14 @@ class Requirement:
     path: str | None
     packages: tuple[str, ...]
     optional: bool = False
+    otherwise: str | None = None
+    """How to get what is in no package."""
 
     @property
     def hint(self) -> str:
         """How to get it, in one line."""
+        if self.otherwise is not None:
+            return self.otherwise
         if not self.packages:
             return f"install {self.program} and put it on PATH"
         return f"apt install {' '.join(self.packages)}"
@@ -58,7 +66,8 @@ def availability(target: Target, which: Callable[[str], str | None] = shutil.whi
         Requirement(compiler, "compiler", which(compiler), _PACKAGES.get(compiler, ()), optional=index > 0)
         for index, compiler in enumerate(target.toolchain.compilers)
     ]
-    if target.driver == "qemu":
-        program = "qemu-system-arm"
-        requirements.insert(0, Requirement(program, "emulator", which(program), _PACKAGES[program]))
+    program = _EMULATORS.get(target.driver)
+    if program is not None:
+        packages, hint = _PACKAGES.get(program, ()), _HINTS.get(program)
+        requirements.insert(0, Requirement(program, "emulator", which(program), packages, otherwise=hint))
     return Availability(target.name, tuple(requirements))

@@ -16,13 +16,13 @@ from typing import NoReturn
 import psutil
 
 from harness.deadline import Deadline
+from harness.devices.availability import RENODE_HINT
 from harness.devices.listening import listening_ports
 from harness.devices.process import ChildProcess
 from harness.errors import DeviceError, DeviceGone, DeviceHang, ToolMissingError
 from harness.targets import RenodeStart, Target
 
 PROGRAM = "renode"
-HOW_TO_GET = "install Renode 1.16 (package or portable archive, https://renode.io) and put it on PATH"
 QUIT_SECONDS = 2.0
 _FAILURE = "There was an error executing command"
 _READY = "READY"
@@ -43,7 +43,7 @@ class RenodeProcess(ChildProcess):
         program = shutil.which(PROGRAM)
         if program is None:
             raise ToolMissingError(
-                f"target {target.name} needs {PROGRAM}, which is not installed; to get it: {HOW_TO_GET}"
+                f"target {target.name} needs {PROGRAM}, which is not installed; to get it: {RENODE_HINT}"
             )
         # Renode empties $TMPDIR of folders called renode-*, those of other instances too, and keeps files of
         # its own in $HOME: nothing of that is shared.

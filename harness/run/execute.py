@@ -155,8 +155,9 @@ def run_on_samples(job: CellJob, samples: Samples, report: Report) -> RunDocumen
     target = load_target(job.target)
     samples = replace(samples, class_names=job.inputs.class_names)
     paint = plan_paint(job.firmware, target) if job.task.measure_sram else None
-    with open_device(target, Deadline.after(LOAD_SECONDS)) as device:
-        device.load(job.firmware.elf, Deadline.after(LOAD_SECONDS))
+    loading = Deadline.after(LOAD_SECONDS)
+    with open_device(target, loading) as device:
+        device.load(job.firmware.elf, loading)
         session = Session(device, step_seconds=job.step_seconds)
         measured = measure_cell(device, session, samples, job.task, paint, report)
         _check_identity(session, job.trainer)
@@ -220,8 +221,9 @@ def profile_cell(
     names = [operator.name for operator in job.trainer.plan.operators]
     address = symbol_address(firmware.elf, PROFILE_SYMBOL)
     steps = plan_training(job.task.course, samples.train, job.task.seed)[:PROFILED_STEPS]
-    with open_device(target, Deadline.after(LOAD_SECONDS)) as device:
-        device.load(firmware.elf, Deadline.after(LOAD_SECONDS))
+    loading = Deadline.after(LOAD_SECONDS)
+    with open_device(target, loading) as device:
+        device.load(firmware.elf, loading)
         session = Session(device, step_seconds=job.step_seconds)
         info = session.start()
         session.reset(job.task.seed)

@@ -169,7 +169,7 @@ def check_targets(targets: tuple[str, ...]) -> None:
         for need in availability(load_target(name)).missing:
             raise ToolMissingError(
                 f"target {name} needs {need.program} ({need.purpose}), which is not installed;"
-                f" run: {need.hint}"
+                f" to get it: {need.hint}"
             )
 
 
