@@ -60,6 +60,7 @@ def findings(document: PaperDocument) -> tuple[Finding, ...]:
         *_sizes(document),
         *_quotients(document),
         *_orders(document),
+        *(Finding("To be known", Markup("{}.").format(warning)) for warning in document.warnings),
     ]
     return tuple(sorted(found, key=lambda finding: not finding.alarm))
 

@@ -32,7 +32,7 @@ def run_paper_suite(suite: PaperSuite, options: PaperOptions) -> None:
     with busy("reading networks and datasets"):
         request = make_paper_request(suite, options)
     with ProgressWatcher() as watcher:
-        results = run_paper(request, watcher)
+        results = run_paper(request, watcher, lambda text: typer.echo(text, err=True))
     with busy("comparing with the paper"):
         document = make_paper_document(request, results)
         save_paper(request.out, document)

@@ -51,6 +51,11 @@ def make_paper_document(request: PaperRequest, results: Sequence[PartResult]) ->
         paper=PAPER,
         reduced=request.reduced,
         remarks=request.remarks,
+        warnings=tuple(
+            f"{result.part.network}, {result.part.dataset}: {warning}"
+            for result in results
+            for warning in result.warnings
+        ),
         lines=(*compared, *_alone(cells, compared)),
         quotients=quotients(suite, published, cells),
         orders=orders(suite, published, cells, request.reduced),

@@ -13,7 +13,7 @@ from harness.paper.suite import Accuracy, Column, Cost, PaperSuite
 from harness.run.request import processor_cores, read_inputs
 from harness.run.runner import Request
 from harness.run.session import STEP_SECONDS
-from harness.suite import Method, Suite
+from harness.suite import Method, Study, Suite
 
 Protocol = Literal["cost", "accuracy"]
 
@@ -24,19 +24,17 @@ NO_REFERENCE = ""
 
 @dataclass(frozen=True)
 class Part:
-    """Cells that run together: one network, one dataset, one protocol.
-
-    `seeds`: of the final training. `note`: what is to be said beside every figure of it; empty: nothing.
-    """
+    """Cells that run together: one network, one dataset, one protocol."""
 
     protocol: Protocol
     network: str
     dataset: str
     """Empty for costs, which are of no dataset."""
     request: Request
-    selection_seeds: int = 1
-    learning_rates: tuple[float, ...] = ()
+    study: Study | None = None
+    """How accuracies are taken; None for costs."""
     note: str = ""
+    """What is to be said beside every figure; empty: nothing."""
 
 
 def cost_parts(
@@ -92,7 +90,7 @@ def accuracy_parts(
             inputs=read_inputs(suite.name, backbone, specification),
             targets=(HOST,),
             methods=methods,
-            seeds=course.seeds,
+            seeds=tuple(range(course.seeds)),
             out=out / network / column.name,
             sram_budget=None,
             parallel=options.parallel or processor_cores(),
@@ -104,8 +102,11 @@ def accuracy_parts(
             network,
             column.name,
             request,
-            selection_seeds=accuracy.selection_seeds,
-            learning_rates=accuracy.learning_rates,
+            study=Study(
+                learning_rates=accuracy.learning_rates,
+                selection_seeds=accuracy.selection_seeds,
+                seeds=course.seeds,
+            ),
             note=describe_reduction(suite, options),
         )
 
@@ -116,7 +117,7 @@ def describe_reduction(suite: PaperSuite, options: PaperOptions) -> str:
     if not options.reduced or reduced is None:
         return ""
     train, validation, test = (int(part) for part in reduced.sample.split("/"))
-    seeds = f"{len(reduced.seeds)} seed{'s' if len(reduced.seeds) > 1 else ''}"
+    seeds = f"{reduced.seeds} seed{'s' if reduced.seeds > 1 else ''}"
     return (
         f"reduced: {train + validation} training images, {reduced.warmup_epochs} + {reduced.epochs} epochs,"
         f" {seeds}, tested on {test} images"
@@ -127,7 +128,7 @@ def describe_reduction(suite: PaperSuite, options: PaperOptions) -> str:
 class _Course:
     epochs: int
     warmup_epochs: int
-    seeds: tuple[int, ...]
+    seeds: int
 
 
 def _course(suite: PaperSuite, accuracy: Accuracy, column: Column, reduced: bool) -> _Course:
@@ -170,7 +171,7 @@ def _suite_of_accuracy(
         dataset=specification,
         targets=(HOST,),
         reference=HOST,
-        seeds=course.seeds,
+        seeds=tuple(range(course.seeds)),
         device_steps=30,
         device_predictions=1,
         epochs=course.epochs,

@@ -25,7 +25,6 @@ MEAN = "mean"
 """As a figure's dataset: the mean over datasets."""
 
 Rates = Annotated[tuple[Annotated[float, Field(gt=0, lt=1e15)], ...], Field(min_length=1)]
-Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
 Sample = Annotated[str, Field(pattern=r"^[1-9]\d*/[1-9]\d*/[1-9]\d*$")]
 
 
@@ -74,7 +73,8 @@ class Accuracy(Strict):
     learning_rates: Rates
     """Step sizes per update; of methods that have none of their own."""
     selection_seeds: int = Field(default=1, ge=1)
-    seeds: Seeds = (0, 1, 2)
+    seeds: int = Field(default=3, ge=1)
+    """Of the final training: 0, 1, …"""
 
 
 class Reduced(Strict):
@@ -84,7 +84,7 @@ class Reduced(Strict):
     """Training / validation / test pictures of each dataset."""
     epochs: int = Field(ge=1)
     warmup_epochs: int = Field(ge=0)
-    seeds: Seeds
+    seeds: int = Field(ge=1)
 
 
 class Ratio(Strict):

@@ -159,6 +159,9 @@ class PaperDocument(Document):
     reduced: str = ""
     """How the run is smaller than the paper's; empty: it is not."""
     remarks: tuple[str, ...] = ()
+    """What puts figures in doubt."""
+    warnings: tuple[str, ...] = ()
+    """What is to be known about how they were made."""
     lines: tuple[Line, ...]
     quotients: tuple[Quotient, ...] = ()
     orders: tuple[Order, ...] = ()
