@@ -26,7 +26,7 @@ from harness.measure.sram import Area, Span
 from harness.provenance import package_versions
 from harness.results.document import OperatorTicks, RunDocument
 from harness.run.assemble import Inputs, Subject, make_document, make_provenance
-from harness.run.cell import Paint, Samples, Task, measure_cell
+from harness.run.cell import Paint, Samples, Task, measure_cell, planned_calls
 from harness.run.prepare import Trainer, compile_method
 from harness.run.session import Session
 from harness.run.workers import Report
@@ -155,10 +155,11 @@ def run_on_samples(job: CellJob, samples: Samples, report: Report) -> RunDocumen
     target = load_target(job.target)
     samples = replace(samples, class_names=job.inputs.class_names)
     paint = plan_paint(job.firmware, target) if job.task.measure_sram else None
-    loading = Deadline.after(LOAD_SECONDS)
+    deadline = Deadline.after(LOAD_SECONDS + planned_calls(job.task, samples) * job.step_seconds)
+    loading = deadline.within(LOAD_SECONDS)
     with open_device(target, loading) as device:
         device.load(job.firmware.elf, loading)
-        session = Session(device, step_seconds=job.step_seconds)
+        session = Session(device, step_seconds=job.step_seconds, deadline=deadline)
         measured = measure_cell(device, session, samples, job.task, paint, report)
         _check_identity(session, job.trainer)
         versions = {**package_versions(), **device.versions}
@@ -221,10 +222,11 @@ def profile_cell(
     names = [operator.name for operator in job.trainer.plan.operators]
     address = symbol_address(firmware.elf, PROFILE_SYMBOL)
     steps = plan_training(job.task.course, samples.train, job.task.seed)[:PROFILED_STEPS]
-    loading = Deadline.after(LOAD_SECONDS)
+    deadline = Deadline.after(LOAD_SECONDS + PROFILED_STEPS * job.step_seconds)
+    loading = deadline.within(LOAD_SECONDS)
     with open_device(target, loading) as device:
         device.load(firmware.elf, loading)
-        session = Session(device, step_seconds=job.step_seconds)
+        session = Session(device, step_seconds=job.step_seconds, deadline=deadline)
         info = session.start()
         session.reset(job.task.seed)
         series: list[tuple[OperatorTicks, ...]] = []

@@ -30,8 +30,12 @@ class Session:
     is asked for the reason of its silence.
     """
 
-    def __init__(self, device: Device, *, step_seconds: float = STEP_SECONDS) -> None:
+    def __init__(
+        self, device: Device, *, step_seconds: float = STEP_SECONDS, deadline: Deadline | None = None
+    ) -> None:
+        """`deadline`: of everything that is done with the device; no wait goes beyond it."""
         self._device = device
+        self._deadline = deadline
         self._step_seconds = step_seconds
         self._link: LinkClient | None = None
         self._info: TrainerInfo | None = None
@@ -40,7 +44,7 @@ class Session:
     def start(self) -> TrainerInfo:
         """Let the firmware run and learn where its buffers are."""
         with self._diagnosed("the firmware starts"):
-            deadline = Deadline.after(CALL_SECONDS)
+            deadline = self._within(CALL_SECONDS)
             self._link = LinkClient(self._device.serial(), on_silence=self._look)
             self._device.resume(deadline)
             self._link.hello(deadline)
@@ -58,12 +62,12 @@ class Session:
     def reset(self, seed: int) -> None:
         """Back to the compiled-in weights; `seed` starts stochastic rounding."""
         with self._diagnosed("it resets"):
-            self._client.reset(seed, Deadline.after(CALL_SECONDS))
+            self._client.reset(seed, self._within(CALL_SECONDS))
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Step size per image."""
         with self._diagnosed("it takes the learning rate"):
-            self._client.set_learning_rate(learning_rate, Deadline.after(CALL_SECONDS))
+            self._client.set_learning_rate(learning_rate, self._within(CALL_SECONDS))
 
     def train(self, sample: bytes, label: int) -> StepReply:
         """One training step on `sample` (int8, HWC). Ticks in the target's tick unit."""
@@ -71,14 +75,14 @@ class Session:
             raise MeasurementError(f"label {label} does not fit a trainer with {self.info.classes} classes")
         with self._diagnosed("a training step"):
             self._put(sample)
-            step = self._client.train(label, Deadline.after(self._step_seconds))
+            step = self._client.train(label, self._within(self._step_seconds))
         return StepReply(loss=step.loss, ticks=step.ticks)
 
     def predict(self, sample: bytes) -> PredictReply:
         """Logits of `sample` (int8, HWC). Ticks in the target's tick unit."""
         with self._diagnosed("a prediction"):
             self._put(sample)
-            prediction = self._client.predict(Deadline.after(self._step_seconds))
+            prediction = self._client.predict(self._within(self._step_seconds))
         return PredictReply(logits=prediction.logits, ticks=prediction.ticks)
 
     def digest(self) -> str:
@@ -89,12 +93,12 @@ class Session:
     def stop(self) -> None:
         """Halt the core, so that memory can be read without the firmware changing it."""
         with self._diagnosed("it is halted"):
-            self._device.halt(Deadline.after(CALL_SECONDS))
+            self._device.halt(self._within(CALL_SECONDS))
 
     def go_on(self) -> None:
         """Let a stopped core run again."""
         with self._diagnosed("it runs on"):
-            self._device.resume(Deadline.after(CALL_SECONDS))
+            self._device.resume(self._within(CALL_SECONDS))
 
     def link_trouble(self) -> str | None:
         """A warning when the line damaged frames, None on a good one. Replies were exact all the same."""
@@ -103,6 +107,9 @@ class Session:
         if damaged == 0:
             return None
         return f"{damaged} of {counters.requests} frames on the serial link were damaged and sent again"
+
+    def _within(self, seconds: float) -> Deadline:
+        return Deadline.after(seconds) if self._deadline is None else self._deadline.within(seconds)
 
     def _look(self) -> None:
         """End the wait for a device that will never answer; one that computes is left alone."""
