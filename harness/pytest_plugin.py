@@ -4,7 +4,7 @@ It is loaded into every pytest run of the environment it is installed in. So not
 and an option whose name another plugin has taken is left to it (`--trainbench-target` always works).
 
 For the suites' own test modules it offers the fixtures `run_document` (one for each method of the suite),
-`reference_document` and `record_figures`.
+`reference_document` and `record_figures`. What the paper's suites need is in `harness.paper.plugin`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import pytest
 if TYPE_CHECKING:
     from harness.results.document import RunDocument
     from harness.suite import Suite
+
+pytest_plugins = ("harness.paper.plugin",)
 
 _TARGET = "trainbench_target"
 _SUITE = "trainbench_suite"
@@ -67,13 +69,21 @@ def pytest_configure(config: pytest.Config) -> None:
     if target is None:
         return
     from harness.errors import HarnessError
+    from harness.paper.plugin import DATA
+    from harness.paper.suite import load_paper_suite, paper_suite_names
     from harness.suite import load_suite, suite_names
     from harness.targets import load_target
 
     wanted = config.getoption(_SUITE, None)
+    ordinary = suite_names()
+    # Without data every cell of the paper's suites would be skipped.
+    names = [*ordinary, *(paper_suite_names() if config.getoption(DATA, None) else [])]
     try:
         load_target(target)
-        suites = [load_suite(name) for name in ([wanted] if wanted else suite_names())]
+        suites = [
+            load_suite(name) if name in ordinary else load_paper_suite(name)
+            for name in ([wanted] if wanted else names)
+        ]
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[_RUNS] = {}

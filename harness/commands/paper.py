@@ -58,19 +58,6 @@ def one_dataset(name: str, given: Sequence[str]) -> str | None:
     return given[0] if given else None
 
 
-def parse_datasets(given: Sequence[str]) -> dict[str, str]:
-    """Specification by name, from NAME=SPEC; UsageError for anything else, and for a name given twice."""
-    found: dict[str, str] = {}
-    for text in given:
-        name, equals, specification = text.partition("=")
-        if not equals or not name or not specification:
-            raise UsageError(f"--dataset takes NAME=SPEC here, such as vww=vww:COCO_FOLDER, not {text!r}")
-        if name in found:
-            raise UsageError(f"--dataset {name} is given twice")
-        found[name] = specification
-    return found
-
-
 def print_lines(document: PaperDocument) -> None:
     """A row for each figure of the paper that has one of ours beside it, then what was not run."""
     from harness.paper.tables import numbers_of

@@ -82,9 +82,9 @@ def run(
     The suite's reference target (host) is run too: the accuracy comes from it. Suites of the paper
     (paper-memory, …) run the cells whose networks and datasets are given. Exit code 2: a cell failed.
     """
-    from harness.commands.paper import one_dataset, parse_datasets, refuse, run_paper_suite
+    from harness.commands.paper import one_dataset, refuse, run_paper_suite
     from harness.commands.verdict import print_verdict
-    from harness.paper.options import PaperOptions
+    from harness.paper.options import PaperOptions, parse_datasets
     from harness.paper.suite import load_paper_suite, paper_suite_names
     from harness.progress import ProgressWatcher, busy
     from harness.run.request import Overrides, make_request

@@ -26,6 +26,19 @@ class PaperOptions:
     step_seconds: float | None = None
 
 
+def parse_datasets(given: Sequence[str]) -> dict[str, str]:
+    """Specification by name, from NAME=SPEC; UsageError for anything else, and for a name given twice."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, specification = text.partition("=")
+        if not equals or not name or not specification:
+            raise UsageError(f"--dataset takes NAME=SPEC here, such as vww=vww:COCO_FOLDER, not {text!r}")
+        if name in found:
+            raise UsageError(f"--dataset {name} is given twice")
+        found[name] = specification
+    return found
+
+
 def check_options(suite: PaperSuite, options: PaperOptions) -> None:
     if options.data is not None and not options.data.expanduser().is_dir():
         raise UsageError(f"--data {options.data} is not a folder")
