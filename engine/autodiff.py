@@ -132,7 +132,8 @@ class _Tape:
 
     def _kept(self, tensor: Tensor) -> dict[str, str]:
         """The accumulator and what the rule keeps beside a trained tensor, by role."""
-        roles = (*(("accumulator",) if self._accumulate > 1 else ()), *KEPT_BY[self._rule.name])
+        accumulates = self._accumulate > 1 or self._rule.name == "lars"
+        roles = (*(("accumulator",) if accumulates else ()), *KEPT_BY[self._rule.name])
         zeros = np.zeros(tensor.shape, np.float32)
         return {role: self.builder.state(f"{tensor.name}.{role}", DType.FLOAT32, zeros) for role in roles}
 

@@ -232,7 +232,5 @@ def _check_options(options: CompileOptions) -> None:
             f"convolutions at {options.convolution_rate} times the learning rate; {1 / largest:g} to"
             f" {largest:g} is possible"
         )
-    if options.rule == "lars":
-        raise CodegenError("only sgd, momentum and adam can be compiled so far")
     if not 1 <= options.accumulate <= 65535:
         raise CodegenError(f"accumulation over {options.accumulate} images; 1 to 65535 are possible")

@@ -40,8 +40,9 @@ def groups_source(graph: Graph, emitter: CEmitter, region: ChannelRegion, descri
                 f"  {code.before}",
             ]
         each += [f"    /* {index} {comment(text)} */", f"    {mark}", f"    {code.each}"]
-        if code.after:
-            after += [f"  {mark}", f"  {code.after}"]
+        last = kind_of(op).emit_last(op, graph, emitter, "step")
+        for statement in filter(None, (code.after, last)):
+            after += [f"  {mark}", f"  {statement}"]
     size, total = region.channels, grouped.total
     return "\n".join(
         [

@@ -95,6 +95,9 @@ def _train_step(operators: int, facts: SourceFacts, backward: str) -> str:
     qualifier, begin = "const ", ""
     if facts.rule == "adam":
         qualifier, begin = "", "\n  tb_adam_begin(&step, adam_powers);"
+    accumulate = int(every > 1)
+    if facts.rule == "lars":
+        apply, accumulate = f"0u,\n      .whole = {apply}", 1
     of_rule = "" if plain else "\n      .rate = learning_rate,"
     return f"""float trainer_train_step(uint32_t label) {{
   float loss;
@@ -102,7 +105,7 @@ def _train_step(operators: int, facts: SourceFacts, backward: str) -> str:
       .learning_rate = {rate},
       .step_key = tb_mix(seed + 0x9e3779b9u * steps),
       .apply = {apply},
-      .accumulate = {int(every > 1)}u,
+      .accumulate = {accumulate}u,
       .mean = 1.0f / {every}.0f,{of_rule}
   }};{begin}
   TRAINER_START();

@@ -136,7 +136,8 @@ def _region_function(graph: Graph, emitter: CEmitter, region: AnyRegion) -> str:
 
 
 def _statement(graph: Graph, emitter: CEmitter, index: int, op: Operator) -> str:
-    call = kind_of(op).emit(op, graph, emitter)
+    call, last = kind_of(op).emit(op, graph, emitter), kind_of(op).emit_last(op, graph, emitter, "&step")
+    call = f"{call}\n  {last}" if last else call
     return f"  /* {index} {comment(describe(graph, op))} */\n  TRAINER_MARK({index}u);\n  {call}"
 
 

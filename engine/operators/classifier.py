@@ -9,7 +9,14 @@ import numpy as np
 from engine.graph import Array, DType, Graph, Operator, Phase, Role
 from engine.operators import reference
 from engine.operators.kind import Emitter, OperatorKind, StepContext, Tape, expect, register
-from engine.operators.update_operands import KEPT_ROLES, check_rule, declare_update, descent, rule_of
+from engine.operators.update_operands import (
+    KEPT_ROLES,
+    check_rule,
+    declare_update,
+    descent,
+    rule_of,
+    whole_update,
+)
 from engine.update_rules import DEFAULT_RULE
 
 
@@ -198,7 +205,7 @@ class FullyConnectedUpdate(OperatorKind):
             return {"weight": weight, "bias": bias}
         result: dict[str, Array] = {}
         for role, gradient in (("weight", reference.fully_connected_grad_weight(dz, x)), ("bias", dz)):
-            d, kept = descent(op, gradient, None, values, step, f"{role}_")
+            d, kept = descent(op, gradient, None, role, values, step, f"{role}_")
             result.update(kept)
             if d is not None:
                 result[role] = reference.move_float(values[role], d)
@@ -217,15 +224,23 @@ class FullyConnectedUpdate(OperatorKind):
         classes, features = graph.operand(op, "weight").shape
         operands = ", ".join(emitter.pointer(op.input(role)) for role in ("gradient", "x", "weight", "bias"))
         if rule_of(op) != DEFAULT_RULE:
-            updates = ", ".join(
-                declare_update(op, emitter, f"{role}_update", f"{role}_") for role in ("weight", "bias")
-            )
+            updates = ", ".join(self._updates(op, emitter))
             function = "tb_fully_connected_update_by_rule_f32"
             return f"{function}({operands}, {updates}, &step, {classes}u, {features}u);"
         accumulators = ", ".join(
             emitter.pointer(op.find_input(f"{role}_accumulator")) for role in ("weight", "bias")
         )
         return f"tb_fully_connected_update_f32({operands}, {accumulators}, &step, {classes}u, {features}u);"
+
+    def emit_last(self, op: Operator, graph: Graph, emitter: Emitter, step: str) -> str:
+        if rule_of(op) == DEFAULT_RULE:
+            return ""
+        updates = zip(("weight", "bias"), self._updates(op, emitter), strict=True)
+        statements = (whole_update(op, graph, emitter, role, update, step) for role, update in updates)
+        return "\n  ".join(statement for statement in statements if statement)
+
+    def _updates(self, op: Operator, emitter: Emitter) -> list[str]:
+        return [declare_update(op, emitter, f"{role}_update", f"{role}_") for role in ("weight", "bias")]
 
     def macs(self, op: Operator, graph: Graph) -> int:
         return graph.operand(op, "weight").elements

@@ -19,7 +19,13 @@ from engine.operators.kind import (
     expect,
     register,
 )
-from engine.operators.update_operands import KEPT_ROLES, apply_int8_update, check_update, declare_update
+from engine.operators.update_operands import (
+    KEPT_ROLES,
+    apply_int8_update,
+    check_update,
+    declare_update,
+    whole_update,
+)
 from engine.operators.weights import (
     WEIGHT_ROLES,
     check_weights,
@@ -183,6 +189,10 @@ class WeightUpdate(OperatorKind):
     def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
         arguments = self._group_arguments(op, graph, emitter, stage, stage.gradient)
         return GroupCode(f"tb_group_{self.name}_f32({arguments});")
+
+    def emit_last(self, op: Operator, graph: Graph, emitter: Emitter, step: str) -> str:
+        update = declare_update(op, emitter, "weight_update")
+        return whole_update(op, graph, emitter, "trainable", update, step)
 
     def _group_arguments(
         self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage, gradient: str

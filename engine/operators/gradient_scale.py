@@ -20,7 +20,14 @@ from engine.operators.kind import (
     expect,
     register,
 )
-from engine.operators.update_operands import KEPT_ROLES, check_update, declare_update, descent, rounding_of
+from engine.operators.update_operands import (
+    KEPT_ROLES,
+    check_update,
+    declare_update,
+    descent,
+    rounding_of,
+    whole_update,
+)
 
 
 @register
@@ -106,7 +113,7 @@ class BiasUpdate(OperatorKind):
     def evaluate(
         self, op: Operator, graph: Graph, values: Mapping[str, Array], step: StepContext
     ) -> dict[str, Array]:
-        d, result = descent(op, self._gradient(values), values["scale"], values, step)
+        d, result = descent(op, self._gradient(values), values["scale"], "bias", values, step)
         if d is None:
             return result
         result["bias"] = reference.move_bias(
@@ -148,6 +155,9 @@ class BiasUpdate(OperatorKind):
         update = declare_update(op, emitter, "bias_update")
         sizes = f"{height * width}u, {op.integer('limit')}"
         return f"{function}({operands}, {update}, step, {sizes}, {emitter.scratch(op)});"
+
+    def emit_last(self, op: Operator, graph: Graph, emitter: Emitter, step: str) -> str:
+        return whole_update(op, graph, emitter, "bias", declare_update(op, emitter, "bias_update"), step)
 
     def scratch_bytes(self, op: Operator, graph: Graph) -> int:
         return 4 * graph.operand(op, "bias").elements

@@ -191,6 +191,13 @@ class OperatorKind(ABC):
     def emit(self, op: Operator, graph: Graph, emitter: Emitter) -> str:
         """The C statement."""
 
+    def emit_last(self, op: Operator, graph: Graph, emitter: Emitter, step: str) -> str:
+        """The C statement that follows once all groups of channels are done; empty if there is none.
+
+        step: C expression of a pointer to what updates share.
+        """
+        return ""
+
     def emit_stage(self, op: Operator, graph: Graph, emitter: Emitter, stage: Stage) -> str:
         """The C statement within a region that is streamed by rows."""
         raise GraphError(f"operator {op.name}: {self.name} cannot be streamed by rows")

@@ -30,6 +30,24 @@ def momentum_after(momentum: Float32, gradient: Float32, decay: float) -> Float3
     return after
 
 
+TRUST = np.float32(0.001)
+
+
+def trust_ratio(values: Float32, gradient: Float32) -> np.float32:
+    """lars' factor on the scaled gradients of a tensor, from its own values as float32."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        norms = [np.sqrt(_sum_of_squares(x)) for x in (values, gradient)]
+        return TRUST * norms[0] / norms[1] if norms[0] > 0 and norms[1] > 0 else np.float32(1)
+
+
+def _sum_of_squares(values: Float32) -> np.float32:
+    """Sequential in each row of the first axis, then over rows; a vector is one row."""
+    kept = np.clip(values, -GRADIENT_LIMIT, GRADIENT_LIMIT)
+    rows = kept.reshape(len(kept) if kept.ndim > 1 else 1, -1)
+    sums = np.add.accumulate(rows * rows, axis=1, dtype=np.float32)[:, -1]
+    return np.float32(np.add.accumulate(sums, dtype=np.float32)[-1])
+
+
 def learning_rate(rate: float, of_tensor: float) -> np.float32:
     """e: the learning rate of a tensor."""
     return np.float32(np.float32(rate) * np.float32(of_tensor))

@@ -13,7 +13,7 @@ from engine.operators.kind import Emitter, StepContext, expect
 from engine.operators.updates import Rounding
 from engine.update_rules import DEFAULT_RULE, RULES
 
-KEPT_BY = {"sgd": (), "momentum": ("momentum",), "adam": ("momentum", "second_moment")}
+KEPT_BY = {"sgd": (), "momentum": ("momentum",), "adam": ("momentum", "second_moment"), "lars": ("momentum",)}
 """What each rule keeps beside a trained value: roles of float32 state."""
 KEPT_ROLES = ("momentum", "second_moment")
 AUXILIARY_ROLES = ("low", "accumulator", *KEPT_ROLES)
@@ -40,6 +40,8 @@ def trained_state(graph: Graph) -> list[Tensor]:
 def check_rule(op: Operator, graph: Graph, updated: Tensor, prefix: str = "") -> None:
     """What the rule keeps is there and fits the tensor `updated`; its roles begin with `prefix`."""
     expect(rule_of(op) in RULES, op, f"rule must be one of {', '.join(RULES)}")
+    accumulates = op.find_input(f"{prefix}accumulator") is not None
+    expect(accumulates or rule_of(op) != "lars", op, f"lars needs {prefix}accumulator")
     for role in KEPT_ROLES:
         name, expected = op.find_input(prefix + role), role in KEPT_BY[rule_of(op)]
         expect((name is not None) == expected, op, f"{prefix}{role} does not go with rule {rule_of(op)}")
@@ -78,11 +80,12 @@ def descent(
     op: Operator,
     gradient: Float32,
     scale: Array | None,
+    trained: str,
     values: Mapping[str, Array],
     step: StepContext,
     prefix: str = "",
 ) -> tuple[Float32 | None, dict[str, Array]]:
-    """From one image's gradient of a tensor to what its stored values are moved by.
+    """From one image's gradient of the tensor in role `trained` to what its stored values are moved by.
 
     `scale` per index of the first axis; None: 1. `prefix` of the roles of what the tensor keeps. Returns the
     real steps (None while images are still being collected) and the new values of what it keeps, by role.
@@ -100,6 +103,8 @@ def descent(
         second = values[f"{prefix}second_moment"]
         d, momentum, second = rules.adam(scaled, before, second, rate, step.corrections)
         return d, {**kept, f"{prefix}momentum": momentum, f"{prefix}second_moment": second}
+    if rule_of(op) == "lars":
+        scaled = rules.trust_ratio(values[trained].astype(np.float32), scaled) * scaled
     momentum = rules.momentum_after(before, scaled, op.number("momentum"))
     return -(rate * momentum), {**kept, f"{prefix}momentum": momentum}
 
@@ -124,7 +129,7 @@ def apply_int8_update(
     op: Operator, gradient: Float32, scale: Array, values: Mapping[str, Array], step: StepContext
 ) -> dict[str, Array]:
     """New trainable weights (and low bytes, accumulator) after one image's gradient."""
-    d, result = descent(op, gradient, scale, values, step)
+    d, result = descent(op, gradient, scale, "trainable", values, step)
     if d is None:
         return result
     weights, low = reference.move_int8(
@@ -158,7 +163,7 @@ def declare_update(op: Operator, emitter: Emitter, suffix: str, prefix: str = ""
     return f"&{symbol}"
 
 
-_DESCEND = {"momentum": "tb_momentum_descend", "adam": "tb_adam_descend"}
+_DESCEND = {"momentum": "tb_momentum_descend", "lars": "tb_momentum_descend", "adam": "tb_adam_descend"}
 
 
 def _declare_rule(op: Operator, emitter: Emitter, update: str, prefix: str) -> str:
@@ -168,10 +173,29 @@ def _declare_rule(op: Operator, emitter: Emitter, update: str, prefix: str) -> s
     kept = ", ".join(f".{role} = {emitter.pointer(op.input(prefix + role))}" for role in KEPT_BY[rule_of(op)])
     constants = f".rate = {emitter.number(op.number('rate'))}"
     if "momentum" in dict(op.attributes):
-        constants += f", .decay = {emitter.number(op.number('momentum'))}"
+        constants += f", .decay = {emitter.number(op.number('momentum'))}, .trust = 1.0f"
     emitter.declare(
         f"{update}_rule",
         f"static const tb_rule_t {update}_rule = {{\n"
         f"    .descend = {_DESCEND[rule_of(op)]}, {kept}, {constants}}};",
     )
     return f",\n    .rule = &{update}_rule"
+
+
+def whole_update(op: Operator, graph: Graph, emitter: Emitter, role: str, update: str, step: str) -> str:
+    """The C statement that follows where lars updates the tensor in `role`; empty for other rules.
+
+    update: what `declare_update` gave for it. step: C expression of a pointer to the step.
+    """
+    if rule_of(op) != "lars":
+        return ""
+    tensor = graph.operand(op, role)
+    operands = f"{emitter.pointer(tensor.name)}, {update}, {step}"
+    if tensor.dtype is DType.INT32:
+        return f"tb_lars_i32({operands}, {tensor.elements}u, {op.integer('limit')});"
+    rows = tensor.shape[0] if len(tensor.shape) > 1 else 1
+    sizes = f"{rows}u, {tensor.elements // rows}u"
+    if tensor.dtype is DType.FLOAT32:
+        return f"tb_lars_f32({operands}, {sizes});"
+    channels = op.find_input("channels") if len(tensor.shape) == 3 else None  # rows are channels: depthwise
+    return f"tb_lars_i8({operands}, {emitter.pointer(channels)}, {sizes});"

@@ -45,6 +45,7 @@ typedef struct {
   uint8_t accumulate;  /* 1: gradients go through the accumulators */
   float mean;          /* 1 / images per update, used where accumulate = 1 */
   float rate;          /* learning rate of rules other than sgd, under which learning_rate is 1 */
+  uint8_t whole;       /* lars: 1 where tensors are updated now that the kernels, which saw apply = 0, have accumulated */
   float correction[2]; /* of adam's moments, after its t-th update: 1 / (1 - 0.9^t), 1 / sqrt(1 - 0.999^t) */
 } tb_step_t;
 
@@ -58,6 +59,7 @@ struct tb_rule {
   float *second_moment; /* of adam */
   float rate;           /* on the learning rate */
   float decay;          /* of momentum */
+  float trust;          /* on gradients: 1; lars finds its own */
 };
 
 /* How one tensor is updated. */
@@ -170,6 +172,12 @@ void tb_fully_connected_update_f32(const float *dz, const float *features, float
 /* Rules other than sgd. */
 void tb_momentum_descend(const tb_rule_t *rule, const tb_step_t *step, uint32_t index, uint32_t stride, float *values,
                          uint32_t count);
+/* Under lars the kernels of updates only accumulate, and then each tensor is updated as a whole. Rows of weights [rows][columns]
+ * have a scale each, that of channel row, or channels[row]. */
+void tb_lars_i8(int8_t *weights, const tb_update_t *update, const tb_step_t *step, const uint16_t *channels, uint32_t rows,
+                uint32_t columns);
+void tb_lars_i32(int32_t *biases, const tb_update_t *update, const tb_step_t *step, uint32_t count, int32_t limit);
+void tb_lars_f32(float *values, const tb_update_t *update, const tb_step_t *step, uint32_t rows, uint32_t columns);
 void tb_adam_descend(const tb_rule_t *rule, const tb_step_t *step, uint32_t index, uint32_t stride, float *values,
                      uint32_t count);
 void tb_adam_begin(tb_step_t *step, float powers[2]); /* powers of 0.9 and 0.999 so far: 1 at first */

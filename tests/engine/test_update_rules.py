@@ -17,9 +17,9 @@ from engine.graph import Role
 from engine.interpreter import LARGEST_LEARNING_RATE
 from engine.schemes import Scheme
 
-RULES = ("momentum", "adam")
+RULES = ("momentum", "adam", "lars")
 """Those that keep something."""
-RATES = {"momentum": 2 * LEARNING_RATE, "adam": 2.0}
+RATES = {"momentum": 2 * LEARNING_RATE, "adam": 2.0, "lars": 300.0}
 """At which a few steps move every trained tensor of the small networks."""
 ROUNDINGS = ("nearest", "stochastic", "extended")
 GCC = COMMANDS["gcc -O2"]
@@ -152,7 +152,7 @@ def test_what_a_rule_keeps_is_state_and_not_trained(
     compiled, _ = built(backbone, full(backbone), kernel_objects, _made(tmp_path / rule), GCC, rule=rule)
     kept = compiled.state_bytes - plain.state_bytes
     assert compiled.trainable_values == plain.trainable_values
-    assert kept == {"momentum": 4, "adam": 8}[rule] * plain.trainable_values
+    assert kept == {"momentum": 4, "adam": 8, "lars": 8}[rule] * plain.trainable_values
     names = [tensor.name for tensor in plain.graph.with_role(Role.STATE)]
     assert [tensor.name for tensor in compiled.graph.with_role(Role.STATE)][: len(names)] == names
     source = (compiled.folder / "trainer.c").read_text("utf-8")

@@ -10,7 +10,7 @@ from engine.graph import Array, Graph, Operator, Role
 from engine.operators import reference
 from engine.operators.floating.weights import check_map
 from engine.operators.kind import Emitter, OperatorKind, StepContext, expect, register
-from engine.operators.update_operands import KEPT_ROLES, check_rule, declare_update, descent
+from engine.operators.update_operands import KEPT_ROLES, check_rule, declare_update, descent, whole_update
 
 GRADIENT_LIMIT = np.float32(2.0**60)
 """So that its product with any factor is finite."""
@@ -41,7 +41,7 @@ class FloatUpdate(OperatorKind):
     ) -> dict[str, Array]:
         limited = np.clip(values["gradient"], -GRADIENT_LIMIT, GRADIENT_LIMIT)
         scaled = np.float32(op.number("factor")) * limited
-        d, result = descent(op, scaled, None, values, step)
+        d, result = descent(op, scaled, None, "value", values, step)
         if d is not None:
             result["value"] = reference.move_float(values["value"], d)
         return result
@@ -57,8 +57,14 @@ class FloatUpdate(OperatorKind):
             emitter.pointer(op.input("gradient")),
             emitter.number(op.number("factor")),
             emitter.pointer(value.name),
-            declare_update(op, emitter, f"{value.name.removeprefix(f'{op.layer}.')}_update"),
+            self._update(op, emitter),
             "&step",
             f"{value.elements}u",
         ]
         return f"tb_float_update({', '.join(arguments)});"
+
+    def emit_last(self, op: Operator, graph: Graph, emitter: Emitter, step: str) -> str:
+        return whole_update(op, graph, emitter, "value", self._update(op, emitter), step)
+
+    def _update(self, op: Operator, emitter: Emitter) -> str:
+        return declare_update(op, emitter, f"{op.input('value').removeprefix(f'{op.layer}.')}_update")

@@ -113,6 +113,7 @@ class CStep(ctypes.Structure):
         ("accumulate", ctypes.c_uint8),
         ("mean", ctypes.c_float),
         ("rate", ctypes.c_float),
+        ("whole", ctypes.c_uint8),
         ("correction", ctypes.c_float * 2),
     )
 

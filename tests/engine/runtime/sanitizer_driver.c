@@ -56,7 +56,7 @@ static void require_finite(const float *data, size_t count) {
 }
 
 static tb_step_t random_step(void) {
-  tb_step_t step = {draw(2) ? 1e3f : 1e-3f, draw(1u << 24), (uint8_t)draw(2), (uint8_t)draw(2), 0.25f, 0.0f, {1.0f, 1.0f}};
+  tb_step_t step = {draw(2) ? 1e3f : 1e-3f, draw(1u << 24), (uint8_t)draw(2), (uint8_t)draw(2), 0.25f, 0.0f, 0, {1.0f, 1.0f}};
   return step;
 }
 
