@@ -32,6 +32,10 @@ RULES = {
     "dequantize",
     "fully_connected",
     "softmax_cross_entropy",
+    "float_conv2d",
+    "float_depthwise_conv2d",
+    "float_add",
+    "float_average_pool",
 }
 
 
