@@ -20,6 +20,7 @@ from harness.commands.figures import figures
 from harness.commands.profile import profile
 from harness.commands.report import report
 from harness.commands.run import run
+from harness.commands.search import search
 from harness.commands.targets import targets
 
 app = typer.Typer(
@@ -38,10 +39,11 @@ app.command("report")(report)
 app.command("figures")(figures)
 app.command("accuracy")(accuracy)
 app.command("profile")(profile)
+app.command("search")(search)
 app.add_typer(bench, name="bench")
 
 
-RESUMED = (["run"], ["accuracy"])
+RESUMED = (["run"], ["accuracy"], ["search"])
 """Commands that go on in a folder where they were interrupted."""
 
 

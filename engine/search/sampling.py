@@ -24,7 +24,7 @@ def random_choice(contributions: Contributions, generator: Generator) -> Choice:
 
 
 def mutated(choice: Choice, contributions: Contributions, generator: Generator) -> Choice:
-    """One random change: another depth, another ratio of a layer, or none, or weights of another layer instead."""
+    """One random change: another depth, another ratio of a layer or none, or another layer instead."""
     depths, weights = contributions.depths(), dict(choice.weights)
     depth = choice.depth
     kind = int(generator.integers(4))
@@ -45,7 +45,7 @@ def mutated(choice: Choice, contributions: Contributions, generator: Generator) 
 
 
 def reduced(choice: Choice, contributions: Contributions, generator: Generator) -> Choice:
-    """A random step towards less: a layer's weights at a lower ratio or not at all, or the next lower depth."""
+    """A random step towards less: a layer at a lower ratio or not at all, or the next lower depth."""
     if not choice.weights or generator.random() < DEPTH_SHARE:
         depths = contributions.depths()
         depth = depths[max(depths.index(choice.depth) - 1, 0)]

@@ -1,0 +1,1 @@
+"""`trainbench search`: trials of schemes by real training, and what is chosen from them."""
