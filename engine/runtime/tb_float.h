@@ -16,7 +16,7 @@ typedef struct {
   uint16_t trainable_count;
 } tb_float_weights_t;
 
-/* What a convolution's output is clamped to. mask: which outputs the clamp left alone; may be NULL. */
+/* What a convolution's output is clamped to. mask: which outputs lie strictly between; may be NULL. */
 typedef struct {
   float low, high;
 } tb_float_clamp_t;

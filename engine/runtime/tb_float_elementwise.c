@@ -12,7 +12,7 @@ void tb_float_clamp(float *values, tb_float_clamp_t clamp, uint8_t *mask, uint32
     uint32_t bits = 0;
     for (uint32_t l = 0; l < some; l++, values++) {
       const float value = *values;
-      bits |= (uint32_t)(value >= clamp.low && value <= clamp.high) << l;
+      bits |= (uint32_t)(value > clamp.low && value < clamp.high) << l;
       *values = tb_clamp_f32(value, clamp.low, clamp.high);
     }
     *mask++ = (uint8_t)bits;

@@ -27,7 +27,7 @@ TB_INLINE void tb_store_lanes(float *to, tb_lanes_t lanes) { *(tb_lanes_t *)to =
 
 #define TB_FLOAT_LIMIT 1099511627776.0f /* 2^40: no activation and no gradient of one is larger */
 
-/* Clamp in place. `mask` may be NULL. */
+/* Clamp in place. mask: which values lay strictly between; may be NULL. */
 void tb_float_clamp(float *values, tb_float_clamp_t clamp, uint8_t *mask, uint32_t count);
 
 /* To +-TB_FLOAT_LIMIT, in place. */

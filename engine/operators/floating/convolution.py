@@ -31,9 +31,9 @@ from engine.operators.weights import (
 
 
 class FloatConvolution(OperatorKind):
-    """y = clamp(w · x + b, low, high); optional output `mask`: which elements were not clamped.
+    """y = clamp(w · x + b, low, high); optional output `mask`: where that lies strictly between the two.
 
-    Attribute `rectified`: 1 where the clamp is the layer's activation function, so that gradients stop where
+    There a gradient passes; at 0 a rectifier's is 0, as everywhere in the field. Attribute `rectified`: 1 where the clamp is the layer's activation function, so that gradients stop where
     it held; 0 where it only keeps sums finite.
     """
 
@@ -77,7 +77,7 @@ class FloatConvolution(OperatorKind):
             sums = real.conv2d(x, weights.transpose(3, 0, 1, 2), g)
         sums = sums + values["bias"]
         low, high = op.number("low"), op.number("high")
-        return {"y": np.clip(sums, low, high), "mask": (sums >= low) & (sums <= high)}
+        return {"y": np.clip(sums, low, high), "mask": (sums > low) & (sums < high)}
 
     def gradient(self, op: Operator, tape: Tape) -> None:
         layer, gradient = op.layer, tape.gradient(op.output("y"))

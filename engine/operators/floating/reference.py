@@ -17,10 +17,10 @@ LIMIT = 2.0**40
 
 
 def clamp(values: Float32, low: float, high: float) -> tuple[Float32, Bool]:
-    """(values within [low, high], which of them were)."""
+    """(values within [low, high], which of them lay strictly between, so that a gradient passes)."""
     least, most = np.float32(low), np.float32(high)
-    below, above = values < least, values > most
-    return np.where(below, least, np.where(above, most, values)), ~(below | above)
+    clamped = np.where(values < least, least, np.where(values > most, most, values))
+    return clamped, (values > least) & (values < most)
 
 
 def limited(values: Float32) -> Float32:
