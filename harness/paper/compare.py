@@ -43,7 +43,7 @@ def make_paper_document(request: PaperRequest, results: Sequence[PartResult]) ->
         for path in result.paths(method.documents, request.out)
     ]
     published = [f for table in suite.tables for f in published_figures() if f.table == table]
-    compared = list(_compared(suite, published, cells))
+    compared = list(compared_lines(suite, published, cells))
     return PaperDocument(
         suite=suite.name,
         title=suite.title,
@@ -56,7 +56,7 @@ def make_paper_document(request: PaperRequest, results: Sequence[PartResult]) ->
             for result in results
             for warning in result.warnings
         ),
-        lines=(*compared, *_alone(cells, compared)),
+        lines=(*compared, *lines_alone(cells, compared)),
         quotients=quotients(suite, published, cells),
         orders=orders(suite, published, cells, request.reduced),
         runs=tuple(paths),
@@ -107,9 +107,10 @@ class _Wanted:
         return [cell for cell in cells if (cell.protocol, cell.network, cell.dataset, cell.method) == key]
 
 
-def _compared(
+def compared_lines(
     suite: PaperSuite, published: Sequence[PublishedFigure], cells: Sequence[OwnCell]
 ) -> Iterator[Line]:
+    """A line for every published figure and method that it may stand beside; at least one a figure."""
     for figure in published:
         wanted = _Wanted(suite, figure)
         if not wanted.methods:
@@ -170,7 +171,7 @@ def _mean_line(
     return _line(wanted, method, own, "done", "")
 
 
-def _alone(cells: Sequence[OwnCell], compared: Sequence[Line]) -> Iterator[Line]:
+def lines_alone(cells: Sequence[OwnCell], compared: Sequence[Line]) -> Iterator[Line]:
     """Figures of ours that stand beside none of the paper's, and cells that are nowhere else."""
     beside = {(line.network, line.dataset, line.method, line.figure) for line in compared}
     told = {(line.network, line.dataset, line.method) for line in compared}

@@ -102,7 +102,7 @@ def _pair(ahead: _Entry, behind: _Entry) -> Pair:
     if ours is None:
         raise ValueError(f"{ahead.cell.method} and {behind.cell.method} share no seed")
     verdict = "undecided"
-    if apart <= blur:
+    if apart <= blur + 1e-9:
         verdict = "tie"
     elif ours.distinguishable:
         verdict = "agree" if ours.value > 0 else "disagree"
