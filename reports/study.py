@@ -109,7 +109,7 @@ def _result(row: StudyRow) -> tuple[str, ...]:
         "failed" if after is None else percent(after.value),
         DASH if after is None else percent_range(after.low, after.high),
         *_gain(gain),
-        DASH if row.extra_memory_analytic is None else count(row.extra_memory_analytic),
+        count(row.extra_memory_analytic),
         DASH if measured is None else count(measured.sram.peak),
         DASH if measured is None else count(measured.step_ticks.median),
     )

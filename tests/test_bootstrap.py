@@ -200,10 +200,18 @@ def test_passwordless_sudo_is_used(sandbox: Sandbox) -> None:
     assert [line.split(" ")[0] for line in sandbox.log()] == ["sudo", "apt-get", "sudo", "apt-get", "pip"]
 
 
+def test_arguments_of_test_are_those_of_pytest(sandbox: Sandbox) -> None:
+    sandbox.start("test")
+    assert sandbox.start("test").stdout.startswith("tox \n")
+    assert sandbox.start("test", "--durations=60", "-k", "x").stdout.startswith(
+        "tox -- --durations=60 -k x\n"
+    )
+
+
 def test_test_adds_the_browser_and_runs_tox_in_the_checkout(sandbox: Sandbox) -> None:
     sandbox.start("run")
-    answer = sandbox.start("test", "-e", "lint")
-    assert (answer.returncode, answer.stdout) == (0, f"tox -e lint\n{sandbox.root}\n")
+    answer = sandbox.start("test", "-e", "lint", "--")
+    assert (answer.returncode, answer.stdout) == (0, f"tox -e lint --\n{sandbox.root}\n")
     assert sandbox.log()[0] == "pip"
     assert [line.split(" [")[0].split("300 ")[-1] for line in sandbox.log()[2:]] == (
         [" ".join(BROWSER_PACKAGES)] if BROWSER_PACKAGES else []

@@ -13,7 +13,10 @@ def figures(
         Path, typer.Argument(metavar="DIR", help="A folder that `trainbench run --out` wrote.")
     ],
 ) -> None:
-    """Print all figures of the run documents in DIR as CSV: method,target,figure,kind,unit,value,low,high."""
+    """Print all figures of the run documents in DIR as CSV.
+
+    Columns: method,target,figure,kind,unit,value,low,high,computed_on.
+    """
     from harness.progress import busy
     from harness.results.figures import figures as make_figures
     from harness.results.store import load_documents

@@ -17,6 +17,9 @@ so that rows of targets can be held against each other; where they share none, t
 own seeds share. With one seed it is that seed's digest; with several, the SHA-256 of their hexadecimal
 digests concatenated in seed order.
 
+computed_on: the target whose firmware did the training whose accuracy is given, which may be another than the
+row's where both had the same state after the same steps; empty for other figures.
+
 Kind: as the document says; flash, accuracy and digest come from the built ELF and from executed training and
 count as measured. A failed run gives no figures. One that was not run gives its analytic figures, where no
 other seed was run.
@@ -37,14 +40,14 @@ from harness.results.costs import step_costs
 from harness.results.document import RunDocument, TickSeries
 from harness.results.statistics import Interval, median_and_range
 
-COLUMNS = ("method", "target", "figure", "kind", "unit", "value", "low", "high")
+COLUMNS = ("method", "target", "figure", "kind", "unit", "value", "low", "high", "computed_on")
 SRAM_FIGURES = ("static", "state", "arena", "arena_touched", "stack", "agent")
 
 Number = int | float
 
 
 class Figure(NamedTuple):
-    """One row. `low` and `high` are None for digests."""
+    """One row. `low` and `high` are None for digests. `computed_on`: of accuracies, else empty."""
 
     method: str
     target: str
@@ -54,6 +57,7 @@ class Figure(NamedTuple):
     value: Number | str
     low: Number | None
     high: Number | None
+    computed_on: str = ""
 
 
 def figures(documents: Sequence[RunDocument]) -> pd.DataFrame:
@@ -108,9 +112,11 @@ def _cell_figures(comparison: Comparison, cell: Cell) -> Iterator[Figure]:
 
     def spread(figure: str, unit: str, interval: Interval) -> Figure:
         return Figure(
-            cell.method, cell.target, figure, "measured", unit, interval.value, interval.low, interval.high
+            *(cell.method, cell.target, figure, "measured", unit),
+            *(interval.value, interval.low, interval.high, trainers),
         )
 
+    trainers = ", ".join(sorted({run.accuracy.computed_on for run in cell.tested if run.accuracy}))
     runs = cell.done or tuple(run for run in cell.runs if run.status == "not-run")
     worst = cell.sram_run
     if worst is not None and worst.sram is not None:

@@ -136,7 +136,7 @@ def _row(method: Method, run: RunDocument, cell: Cell, choices: Sequence[Choice]
         against_reference=None,
         state_bytes=int(run.notes.get("state_bytes", "0")),
         arena_bytes=run.plan.arena_bytes if run.plan else 0,
-        extra_memory_analytic=scheme.extra_memory_analytic if scheme.precision == "int8" else None,
+        extra_memory_analytic=scheme.extra_memory_analytic,
         candidates=tuple(
             _candidate(number, score, choice.rates[method.name])
             for number, choice in enumerate(choices, 1)

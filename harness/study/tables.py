@@ -75,7 +75,7 @@ def protocol_sentence(study: StudyDocument) -> str:
         else "the validation part"
     )
     tested = f"{part.folds} folds" if part.folds > 1 else "the test part"
-    rows = study.rows
+    rows = [row for row in study.rows if row.precision == "int8"] or study.rows
     return (
         f"Batch 1, {part.warmup_epochs} + {part.epochs} epochs on {part.train_images} images,"
         f" {_list(row.rounding for row in rows)} rounding, {_list(row.gradient for row in rows)} gradients;"
@@ -91,10 +91,11 @@ def _list(words: Iterable[str]) -> str:
 def _columns(study: StudyDocument) -> dict[str, Text]:
     """What to show: what is asked for, and options where they differ."""
     rows = study.rows
+    quantized = [row for row in rows if row.precision == "int8"]
     columns: dict[str, Text] = {}
-    if len({row.rounding for row in rows}) > 1:
+    if len({row.rounding for row in quantized}) > 1:
         columns["rounding"] = lambda row: row.rounding
-    if len({row.gradient for row in rows}) > 1:
+    if len({row.gradient for row in quantized}) > 1:
         columns["gradients"] = lambda row: row.gradient
     columns["learning rate"] = lambda row: _rates(row.learning_rates)
     if any(rate != 1 for row in rows for rate in row.convolution_rates):
@@ -171,8 +172,7 @@ def _fields(row: StudyRow) -> list[object]:
     fields += [after.seeds, after.images] if after else [""] * 2
     fields.append(reference.variant if reference else "")
     fields += [other.value, other.low, other.high] if other else [""] * 3
-    extra = "" if row.extra_memory_analytic is None else row.extra_memory_analytic
-    fields += [row.state_bytes, row.arena_bytes, extra]
+    fields += [row.state_bytes, row.arena_bytes, row.extra_memory_analytic]
     scaled = "on" if row.quantization_aware_scaling else "off"
     factors = " ".join(map(str, row.convolution_rates))
     fields += [row.scheme, scaled, row.rule, row.precision, factors, row.accumulate]

@@ -132,10 +132,11 @@ def _selection_choice(study: StudyDocument, row: StudyRow) -> Choice:
             "hoverinfo": "skip",
         }
     )
+    rates = sorted({one.learning_rate for one in row.candidates})
     axes = layout(
         "learning rate per image, logarithmic",
         "validation accuracy",
-        xaxis={"type": "log"},
+        xaxis={"type": "log", "tickvals": rates, "ticktext": [f"{rate:g}" for rate in rates]},
         yaxis={"ticksuffix": " %"},
     )
     caption = f"{row.method}: accuracy on validation images, on which the rates were chosen."

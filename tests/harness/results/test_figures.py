@@ -37,6 +37,13 @@ def test_columns_order_and_completeness(factory: ModuleType) -> None:
     }
 
 
+def test_accuracies_say_where_they_were_computed(factory: ModuleType) -> None:
+    table = figures(factory.documents())
+    of_accuracy = table.figure.isin(["accuracy_before", "accuracy_after"])
+    assert set(table[of_accuracy].computed_on) == {"host"}
+    assert set(table[~of_accuracy].computed_on) == {""}
+
+
 def test_the_order_of_documents_does_not_matter(factory: ModuleType) -> None:
     documents = factory.documents()
     pd.testing.assert_frame_equal(figures(documents), figures(documents[::-1]))
@@ -125,7 +132,7 @@ def test_a_measured_figure_of_a_run_that_was_not_run_is_left_out(factory: Module
 
 def test_csv_keeps_whole_numbers_whole(factory: ModuleType) -> None:
     text = figures(factory.documents()).to_csv(index=False)
-    assert text.splitlines()[0] == "method,target,figure,kind,unit,value,low,high"
+    assert text.splitlines()[0] == "method,target,figure,kind,unit,value,low,high,computed_on"
     read = pd.read_csv(io.StringIO(text), dtype=str)
     peak = read[(read.figure == "peak_sram") & (read.method == CELL[0]) & (read.target == CELL[1])]
     assert peak.value.item().isdigit()

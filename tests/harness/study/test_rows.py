@@ -92,16 +92,6 @@ def test_a_variant_is_compared_with_its_reference_paired(
     assert second.against_reference.value == pytest.approx(0.25)
 
 
-def test_float32_networks_have_no_analytic_extra_memory(make_run: MakeRun, final: list[RunDocument]) -> None:
-    floats = [
-        run.model_copy(update={"scheme": run.scheme.model_copy(update={"precision": "fp32"})})
-        for run in final[2:]
-    ]
-    baseline, sparse = rows(METHODS, [choice(last_layer=0.1, sparse=0.2)], [[*final[:2], *floats]])
-    assert baseline.extra_memory_analytic == 0
-    assert sparse.extra_memory_analytic is None
-
-
 def test_folds_are_pooled_by_method_and_seed(make_run: MakeRun, accuracy_of: MakeAccuracy) -> None:
     folds = [
         [make_run(method="sparse", seed=seed, accuracy=accuracy_of((0, 1), (0, seed))) for seed in order]
