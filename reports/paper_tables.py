@@ -147,7 +147,8 @@ def own_value(own: Own, unit: str = "") -> Value:
 
 
 def _signed(value: float, unit: str) -> str:
-    digits = 2 if unit == "MB" else 1
+    """With a sign, and two decimals where one would say nothing."""
+    digits = 2 if unit == "MB" or abs(value) < 0.95 else 1
     text = f"{value:+,.{digits}f}".replace(",", THIN).replace("-", MINUS)
     if float(f"{value:.{digits}f}") == 0:
         text = f"{0:.{digits}f}"

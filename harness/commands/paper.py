@@ -62,11 +62,13 @@ def print_lines(document: PaperDocument) -> None:
     """A row for each figure of the paper that has one of ours beside it, then what was not run."""
     from harness.paper.tables import numbers_of
 
-    table = plain_table(("network", "dataset", "method", "figure"), ("paper", "here", "difference", "kind"))
+    columns = ("network", "dataset", "method", "figure", "in the paper")
+    table = plain_table(columns, ("paper", "here", "difference", "kind"))
     done = [line for line in document.lines if line.own is not None]
     for line in done:
         published, own, difference, kind = numbers_of(line)
-        about = (line.network, line.dataset, line.method, line.figure.replace("_", " "))
+        place = line.published.table if line.published else ""
+        about = (line.network, line.dataset, line.method, line.figure.replace("_", " "), place)
         table.add_row(*about, published, own, difference, kind)
     console = stdout_console()
     if done:

@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from harness.results.paper import Line, PaperDocument
+from harness.results.paper import FACTORS, Line, Own, PaperDocument
 from harness.results.store import write_atomically
 
 CSV_NAME = "paper.csv"
@@ -51,21 +51,29 @@ def numbers_of(line: Line) -> tuple[str, str, str, str]:
     if published is not None:
         spread = "" if published.plus_minus is None else f" ± {published.plus_minus:g}"
         one = f"{published.value:g}{spread} {published.unit}"
-    other = "" if own is None else _own_text(own.value, own.unit, own.low, own.high)
-    apart = ""
-    if line.difference is not None and published is not None:
-        # No sign before a zero.
-        apart = f"{round(line.difference, 1) + 0.0:+.1f} {published.unit}".replace("+0.0 ", "0.0 ")
-    return one, other, apart.replace("-", "−"), "" if own is None else own.kind
+    other = "" if own is None else _own_text(own, published.unit if published else "")
+    apart = "" if line.difference is None or published is None else _apart(line.difference, published.unit)
+    return one, other, apart, "" if own is None else own.kind
 
 
-def _own_text(value: float, unit: str, low: float | None, high: float | None) -> str:
-    if unit == "fraction":
-        interval = "" if low is None or high is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
-        return f"{100 * value:.1f} %{interval}"
-    if unit == "bytes":
-        return f"{value / 1024:.1f} KB"
-    return f"{value:,.0f} {unit}"
+def _own_text(own: Own, unit: str) -> str:
+    """In the paper's unit where it has one."""
+    if own.unit == "fraction":
+        interval = (
+            "" if own.low is None or own.high is None else f" [{100 * own.low:.1f}, {100 * own.high:.1f}]"
+        )
+        return f"{100 * own.value:.1f} %{interval}"
+    if own.unit == "bytes":
+        shown = unit or "KB"
+        return f"{own.value * FACTORS[own.unit, shown]:.{2 if shown == 'MB' else 1}f} {shown}"
+    return f"{own.value:,.0f} {own.unit}"
+
+
+def _apart(value: float, unit: str) -> str:
+    """Two decimals where one would say nothing; a true minus sign."""
+    digits = 2 if unit == "MB" or abs(value) < 0.95 else 1
+    text = f"{value:+.{digits}f}"
+    return f"{text if float(text) else f'{0:.{digits}f}'} {unit}".replace("-", "−")
 
 
 def _or_empty(value: float | None) -> float | str:

@@ -55,12 +55,12 @@ def test_published_beside_ours_with_difference_and_kind(document: PaperDocument)
         "measured, qemu-mps2-an500",
     ]
     exact = rows["r, extra", "sparse-49kb"]
-    assert (exact[0], exact[2], exact[4]) == (f"49.8 ± 0.05{THIN}KB", f"0.0{THIN}KB", "analytic")
+    assert (exact[0], exact[2], exact[4]) == (f"49.8 ± 0.05{THIN}KB", f"{MINUS}0.05{THIN}KB", "analytic")
     time = rows["r, time", "sparse-49kb"]
     assert time[2] == "different units"
     assert time[1] == f"37{THIN}519{THIN}000{THIN}instructions"
     accuracy = rows["r, CF10", "sparse-49kb"]
-    assert accuracy[1:3] == [f"87.0{THIN}%", f"+0.1{THIN}points"]
+    assert accuracy[1:3] == [f"87.0{THIN}%", f"+0.10{THIN}points"]
     assert accuracy[5] == "reduced: 2000 training images"
 
 
