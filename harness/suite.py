@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from engine.autodiff import GRADIENTS
-from engine.compiler import DEFAULT_GRADIENT
+from engine.compiler import DEFAULT_GRADIENT, CompileOptions, effective_options
 from engine.update_rules import DEFAULT_MOMENTUM
 from harness.declaration import Strict, read_declaration
 from harness.errors import HarnessError, UsageError
@@ -157,9 +157,28 @@ class Suite(Strict):
             flips=self.flips,
         )
 
+    def as_compiled(self, method: Method) -> Method:
+        """`method` with what its trainer is compiled with: the suite's choices, or all that its network knows."""
+        options = effective_options(
+            CompileOptions(
+                classes=2,
+                rounding=method.rounding or self.rounding,
+                gradient=method.gradient or self.gradient,
+                qas=method.quantization_aware_scaling,
+                precision=method.precision,
+            )
+        )
+        changes = {
+            "rounding": options.rounding,
+            "gradient": options.gradient,
+            "quantization_aware_scaling": options.qas,
+        }
+        return method.model_copy(update=changes)
+
     def firmware_key(self, method: Method) -> str:
         """Methods with equal keys have the same firmware; they differ in how they are trained only."""
-        key = f"{method.scheme_name} {method.rounding or self.rounding} {method.gradient or self.gradient}"
+        method = self.as_compiled(method)
+        key = f"{method.scheme_name} {method.rounding} {method.gradient}"
         key += f" accumulate-{method.accumulate}" if method.accumulate > 1 else ""
         key += f" {method.rule}-{method.momentum:g}" if method.rule != "sgd" else ""
         key += f" convolutions-{method.convolution_rate:g}" if method.convolution_rate != 1 else ""

@@ -144,7 +144,7 @@ def _options(request: Request) -> dict[str, Options]:
             convolution_rate=method.convolution_rate,
             precision=method.precision,
         )
-        for method in request.methods
+        for method in map(request.suite.as_compiled, request.methods)
     }
 
 

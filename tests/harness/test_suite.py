@@ -68,6 +68,24 @@ def test_gradients_are_part_of_what_makes_a_firmware() -> None:
     assert other.model_copy(update={"gradient": "i16"}).firmware_key(method) == other.firmware_key(own)
 
 
+def test_a_float32_network_is_compiled_with_what_it_knows() -> None:
+    """No format of gradients, no rounding and no scaling for a quantization that it has not."""
+    suite = load_suite(suite_names()[0])
+    plain = Method(name="full", learning_rate=0.1, precision="fp32")
+    other = plain.model_copy(
+        update={"gradient": "i16", "rounding": "extended", "quantization_aware_scaling": False}
+    )
+    assert suite.firmware_key(plain) == suite.firmware_key(other)
+    compiled = suite.as_compiled(other)
+    found = (compiled.gradient, compiled.rounding, compiled.quantization_aware_scaling)
+    assert found == ("f32", "nearest", False)
+    int8 = Method(name="full", learning_rate=0.1)
+    as_int8 = suite.as_compiled(int8)
+    assert (as_int8.gradient, as_int8.rounding) == (suite.gradient, suite.rounding)
+    assert as_int8.quantization_aware_scaling
+    assert suite.firmware_key(int8) != suite.firmware_key(plain)
+
+
 def test_an_unknown_gradient_format_is_named() -> None:
     with pytest.raises(ValidationError, match="no gradient format named 'f16'; there are: f32, i16"):
         Method(name="full", learning_rate=1.0, gradient="f16")

@@ -33,8 +33,9 @@ from engine.operators.weights import (
 class FloatConvolution(OperatorKind):
     """y = clamp(w · x + b, low, high); optional output `mask`: where that lies strictly between the two.
 
-    There a gradient passes; at 0 a rectifier's is 0, as everywhere in the field. Attribute `rectified`: 1 where the clamp is the layer's activation function, so that gradients stop where
-    it held; 0 where it only keeps sums finite.
+    There a gradient passes; at 0 a rectifier's is 0, as everywhere in the field. Attribute `rectified`: 1
+    where the clamp is the layer's activation function, so that gradients stop where it held; 0 where it only
+    keeps sums finite.
     """
 
     depthwise: ClassVar[bool]
