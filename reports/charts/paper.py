@@ -10,7 +10,10 @@ from harness.results.paper import FACTORS, Line, Own, PaperDocument
 from reports.charts.chart import Chart, Choice, Figure, TextTable, label, layout
 from reports.numbers import DASH, KB
 
-FAMILIES = {"sparse": 0, "last": 1, "bias-only": 2, "full": 3}
+FAMILIES = {"sparse": 0, "last:": 1, "bias-only": 2, "full": 3}
+"""How names of methods begin, and what number of color and mark they have; the rest is the next."""
+NAMES = ("sparse update", "last k layers", "biases of the last k layers", "full update", "other")
+TICKS_KB = tuple(4**power for power in range(-2, 12))
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross")
 
 
@@ -60,14 +63,13 @@ def _family(method: str) -> int:
 
 def _traces(points: Sequence[Point], scale: float, unit: str) -> list[Figure]:
     """A trace a family of methods, with intervals where ours have them."""
-    names = [*FAMILIES, "other"]
     traces: list[Figure] = []
     for number in sorted({_family(method) for method, _, _ in points}):
         part = [point for point in points if _family(point[0]) == number]
         trace: Figure = {
             "type": "scatter",
             "mode": "markers",
-            "name": label(names[number]),
+            "name": label(NAMES[number]),
             "x": [extra.value / KB for _, extra, _ in part],
             "y": [own.value * scale for _, _, own in part],
             "marker": {"color": f"var(--method-{number})", "symbol": MARKS[number], "size": 11},
@@ -92,8 +94,14 @@ def _traces(points: Sequence[Point], scale: float, unit: str) -> list[Figure]:
     return traces
 
 
+def _logarithmic() -> Figure:
+    """An axis of kilobytes."""
+    texts = [f"{value:g} KB" if value < KB else f"{value // KB:g} MB" for value in TICKS_KB]
+    return {"type": "log", "tickvals": list(TICKS_KB), "ticktext": texts}
+
+
 def _memory_choice(network: str, points: Sequence[Point], budget: tuple[str, int] | None) -> Choice:
-    more: dict[str, Any] = {"xaxis": {"type": "log"}, "yaxis": {"type": "log"}}
+    more: dict[str, Any] = {"xaxis": _logarithmic(), "yaxis": _logarithmic()}
     if budget is not None:
         size = budget[1]
         more["shapes"] = [
@@ -113,13 +121,10 @@ def _memory_choice(network: str, points: Sequence[Point], budget: tuple[str, int
         tuple((m, f"{extra.value / KB:.1f}", f"{own.value / KB:.1f}", own.kind) for m, extra, own in points),
     )
     line = "" if budget is None else f" The line is the budget of {budget[0]}, {budget[1] // KB} KB."
-    caption = (
-        f"{network}: peak SRAM of a training step against extra memory by the paper’s rule, both logarithmic."
-        f"{line}"
-    )
+    caption = f"{network}: peak SRAM of a training step against extra memory by the paper’s rule.{line}"
     figure = {
         "data": _traces(points, 1 / KB, "KB"),
-        "layout": layout("extra memory, KB (analytic)", "peak SRAM, KB", **more),
+        "layout": layout("extra memory (analytic), logarithmic", "peak SRAM, logarithmic", **more),
     }
     return Choice(network, figure, caption, table)
 
@@ -170,9 +175,9 @@ def _accuracy_choice(document: PaperDocument, network: str, dataset: str, points
     figure = {
         "data": traces,
         "layout": layout(
-            "extra memory, KB (analytic)",
+            "extra memory (analytic), logarithmic",
             "accuracy after training",
-            xaxis={"type": "log"},
+            xaxis=_logarithmic(),
             yaxis={"ticksuffix": " %"},
         ),
     }
