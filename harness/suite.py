@@ -158,7 +158,7 @@ class Suite(Strict):
         )
 
     def as_compiled(self, method: Method) -> Method:
-        """`method` with what its trainer is compiled with: the suite's choices, or all that its network knows."""
+        """`method` with what its trainer is compiled with: the suite's choices, or all that fp32 knows."""
         options = effective_options(
             CompileOptions(
                 classes=2,
