@@ -14,6 +14,7 @@ import typer
 
 from harness.commands.accuracy import accuracy
 from harness.commands.bench import bench
+from harness.commands.compare import compare
 from harness.commands.compile import compile_command
 from harness.commands.datasets import datasets
 from harness.commands.figures import figures
@@ -36,6 +37,7 @@ app.command("targets")(targets)
 app.command("datasets")(datasets)
 app.command("compile")(compile_command)
 app.command("report")(report)
+app.command("compare")(compare)
 app.command("figures")(figures)
 app.command("accuracy")(accuracy)
 app.command("profile")(profile)

@@ -41,12 +41,24 @@ class DeviceHang(DeviceError):  # noqa: N818
     """The device did not answer in time and is not in a fault handler."""
 
 
-class DeviceGone(DeviceError):  # noqa: N818
+class TransportError(DeviceError):
+    """The way to a device broke, not what runs there: asked again, the same may succeed."""
+
+
+class DeviceGone(TransportError):  # noqa: N818
     """The emulator or host process ended, or the probe connection broke."""
 
 
-class LinkError(DeviceError):
+class LinkError(TransportError):
     """The serial link delivered garbage, or an answer that the protocol forbids."""
+
+
+class FarmError(TransportError):
+    """The board farm: no coordinator, no place that came free in time, a place that was lost."""
+
+
+class RackError(HarnessError):
+    """A board of the rack that cannot be used: held by somebody, in quarantine, or not the right one."""
 
 
 class MeasurementError(HarnessError):
@@ -55,3 +67,7 @@ class MeasurementError(HarnessError):
 
 class ResultsError(HarnessError):
     """A run document or folder of them that is missing, broken or of another schema version."""
+
+
+INFRASTRUCTURE = (TransportError, RackError, ToolMissingError)
+"""Errors that say nothing of the trainer: what was to be measured was not reached."""

@@ -196,6 +196,14 @@ class ReferenceFigure(Document):
     source: str
 
 
+class Attempt(Document):
+    """A measurement that a transport error ended, and that was begun again."""
+
+    at: str
+    """When it ended, ISO 8601, UTC."""
+    error: str
+
+
 class RunDocument(Document):
     schema_version: Literal[1] = 1
     suite: str
@@ -207,6 +215,10 @@ class RunDocument(Document):
     status: Literal["done", "not-run", "failed"]
     reason: str = ""
     """Why it was not run or failed, one sentence; empty when done."""
+    failure: Literal["", "trainer", "infrastructure"] = ""
+    """Of a failed run: whether what was measured is at fault, or the way to it. Old documents do not say."""
+    retries: tuple[Attempt, ...] = ()
+    """Attempts before this one, in order. With any of them the result is unstable."""
     provenance: Provenance
     scheme: SchemeSummary
     plan: MemoryPlan | None = None

@@ -17,7 +17,15 @@ def contradictions(run: RunDocument) -> tuple[str, ...]:
 
 def cautions(run: RunDocument) -> tuple[str, ...]:
     """What weakens figures of this run, its own warnings first. Sentences without the run's name."""
-    return (*run.warnings, *_tick_doubts(run), *_training_doubts(run), *_source_doubts(run))
+    own = (*run.warnings, *_retry_doubts(run))
+    return (*own, *_tick_doubts(run), *_training_doubts(run), *_source_doubts(run))
+
+
+def _retry_doubts(run: RunDocument) -> Iterator[str]:
+    if run.retries:
+        count, last = len(run.retries), run.retries[-1].error
+        times = "once" if count == 1 else f"{count} times"
+        yield f"unstable: the way to the device broke {times} before this result ({last})"
 
 
 def _sram_doubts(run: RunDocument) -> Iterator[str]:
