@@ -9,7 +9,7 @@ from typing import Literal
 
 from fixtures.paper import find_network
 from harness.paper.options import PaperOptions, wanted_methods
-from harness.paper.suite import Accuracy, Column, Cost, PaperSuite
+from harness.paper.suite import Accuracy, Column, Cost, PaperSuite, Reduced
 from harness.run.request import processor_cores, read_inputs
 from harness.run.runner import Request
 from harness.run.session import STEP_SECONDS
@@ -20,6 +20,8 @@ Protocol = Literal["cost", "accuracy"]
 HOST = "host"
 NO_REFERENCE = ""
 """As a suite's reference: no target trains the whole course."""
+PROPORTIONAL = ("sgd", "momentum")
+"""Rules whose steps are proportional to the gradient."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +77,17 @@ def accuracy_parts(
     """One part for each dataset that is given."""
     accuracy = suite.accuracy
     able = [method for method in wanted_methods(suite, network, options.methods) if not method.unable]
-    methods = tuple(method.plain() for method in able)
-    if accuracy is None or not methods:
+    if accuracy is None or not able:
         return
+    reduced = suite.reduced if options.reduced else None
+    methods = tuple(with_grid(method.plain(), accuracy, reduced) for method in able)
     for column in accuracy.datasets:
         specification = options.datasets.get(column.name)
         if specification is None:
             continue
-        if options.reduced and suite.reduced is not None:
-            specification = f"sample:{suite.reduced.sample}:{specification}"
-        course = _course(suite, accuracy, column, options.reduced)
+        if reduced is not None:
+            specification = f"sample:{reduced.sample}:{specification}"
+        course = _course(accuracy, column, reduced)
         request = Request(
             suite=_suite_of_accuracy(suite, network, methods, specification, course),
             inputs=read_inputs(suite.name, backbone, specification),
@@ -118,10 +121,26 @@ def describe_reduction(suite: PaperSuite, options: PaperOptions) -> str:
         return ""
     train, validation, test = (int(part) for part in reduced.sample.split("/"))
     seeds = f"{reduced.seeds} seed{'s' if reduced.seeds > 1 else ''}"
+    batch = f" updates of at most {reduced.accumulate} images," if reduced.accumulate else ""
     return (
         f"reduced: {train + validation} training images, {reduced.warmup_epochs} + {reduced.epochs} epochs,"
-        f" {seeds}, tested on {test} images"
+        f"{batch} {seeds}, tested on {test} images"
     )
+
+
+def with_grid(method: Method, accuracy: Accuracy, reduced: Reduced | None) -> Method:
+    """`method` with its grid of learning rates.
+
+    In a reduced form with fewer images per update, steps of plain gradients are smaller in proportion; those
+    of rules that normalize gradients are as they were.
+    """
+    grid = method.learning_rates or accuracy.learning_rates
+    most = reduced.accumulate if reduced is not None else None
+    if most is None or method.accumulate <= most:
+        return method.model_copy(update={"learning_rates": grid})
+    share = most / method.accumulate if method.rule in PROPORTIONAL else 1.0
+    rates = tuple(rate * share for rate in grid)
+    return method.model_copy(update={"accumulate": most, "learning_rates": rates})
 
 
 @dataclass(frozen=True)
@@ -131,10 +150,10 @@ class _Course:
     seeds: int
 
 
-def _course(suite: PaperSuite, accuracy: Accuracy, column: Column, reduced: bool) -> _Course:
+def _course(accuracy: Accuracy, column: Column, reduced: Reduced | None) -> _Course:
     """Of the reduced form, of the dataset, or of all."""
-    if reduced and suite.reduced is not None:
-        return _Course(suite.reduced.epochs, suite.reduced.warmup_epochs, suite.reduced.seeds)
+    if reduced is not None:
+        return _Course(reduced.epochs, reduced.warmup_epochs, reduced.seeds)
     warmup = accuracy.warmup_epochs if column.warmup_epochs is None else column.warmup_epochs
     return _Course(column.epochs or accuracy.epochs, warmup, accuracy.seeds)
 

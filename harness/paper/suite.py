@@ -82,6 +82,8 @@ class Reduced(Strict):
 
     sample: Sample
     """Training / validation / test pictures of each dataset."""
+    accumulate: int | None = Field(default=None, ge=1)
+    """At most so many images per update; None: as the methods say. Fewer images make few updates."""
     epochs: int = Field(ge=1)
     warmup_epochs: int = Field(ge=0)
     seeds: int = Field(ge=1)
