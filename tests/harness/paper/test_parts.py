@@ -41,6 +41,7 @@ def test_fewer_images_an_update_want_smaller_steps_of_plain_gradients_alone() ->
 def test_a_reduction_is_told_in_full() -> None:
     told = describe_reduction(SUITE, PaperOptions(reduced=True))
     assert told == (
-        "reduced: 1500 training images, 1 + 4 epochs, updates of at most 16 images, 2 seeds, tested on 1000 images"
+        "reduced: 1500 training images, 1 + 4 epochs, updates of at most 16 images, 2 seeds,"
+        " tested on 1000 images"
     )
     assert describe_reduction(SUITE, PaperOptions()) == ""
