@@ -19,6 +19,7 @@ from harness.commands.compile import compile_command
 from harness.commands.datasets import datasets
 from harness.commands.figures import figures
 from harness.commands.profile import profile
+from harness.commands.rack import rack
 from harness.commands.report import report
 from harness.commands.run import run
 from harness.commands.search import search
@@ -43,6 +44,7 @@ app.command("accuracy")(accuracy)
 app.command("profile")(profile)
 app.command("search")(search)
 app.add_typer(bench, name="bench")
+app.add_typer(rack, name="rack")
 
 
 RESUMED = (["run"], ["accuracy"], ["search"])

@@ -76,6 +76,10 @@ def run(
     ] = None,
     jobs: JobsOption = None,
     step_timeout: StepTimeoutOption = None,
+    retries: Annotated[
+        int | None,
+        typer.Option("--retries", min=0, help="Begin a cell again so often after a transport error."),
+    ] = None,
 ) -> None:
     """Run SUITE, write run documents and report.html into --out, and print the verdict.
 
@@ -96,7 +100,11 @@ def run(
     if suite in paper_suite_names():
         unused = {"--seed": seed, "--backbone": backbone, "--rounding": rounding, "--gradient": gradient}
         unused |= {"--epochs": epochs, "--learning-rate": learning_rate, "--sram-budget": sram_budget}
-        refuse(suite, {**unused, "--classes": classes}, "its paper.toml says how its cells are run")
+        refuse(
+            suite,
+            {**unused, "--classes": classes, "--retries": retries},
+            "its paper.toml says how its cells are run",
+        )
         options = PaperOptions(
             data=data,
             datasets=parse_datasets(dataset or ()),
@@ -135,6 +143,7 @@ def run(
                 parallel=jobs,
                 step_seconds=step_timeout,
                 classes=classes,
+                retries=retries,
             ),
             report=report,
         )

@@ -50,6 +50,7 @@ def adopt_accuracy(document: RunDocument, reference: RunDocument | None) -> RunD
             update={
                 "status": "failed",
                 "reason": str(error),
+                "failure": "trainer",
                 "sram": None,
                 "step_ticks": None,
                 "predict_ticks": None,

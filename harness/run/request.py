@@ -48,6 +48,7 @@ class Overrides:
     parallel: int | None = None
     step_seconds: float | None = None
     classes: int | None = None
+    retries: int | None = None
 
 
 def make_request(
@@ -90,6 +91,7 @@ def request_for(
         sram_budget=overrides.sram_budget,
         parallel=overrides.parallel or processor_cores(),
         step_seconds=overrides.step_seconds or STEP_SECONDS,
+        retries=overrides.retries or 0,
     )
 
 

@@ -14,8 +14,9 @@ from fixtures.errors import FixtureError
 from harness.errors import HarnessError
 from harness.firmware.toolchain import find_compiler
 from harness.provenance import inputs_digest, source_digest
+from harness.rack.retries import Retry, at_fault, attempt
 from harness.results.comparison import Options
-from harness.results.document import RunDocument
+from harness.results.document import Attempt, RunDocument
 from harness.results.store import find_finished, save_document
 from harness.run.agreement import adopt_accuracy
 from harness.run.assemble import Inputs, Subject, unmeasured_document
@@ -24,7 +25,7 @@ from harness.run.cell import Task
 from harness.run.execute import CellJob, Fold, NoRoomError, Prepared, Split, prepare_method, run_cell
 from harness.run.folder import locked, refuse_strangers
 from harness.run.prepare import for_method
-from harness.run.workers import Job, run_jobs
+from harness.run.workers import Job, JobDied, run_jobs
 from harness.suite import Cell, Method, Suite, make_cells
 from harness.targets import load_target
 
@@ -54,6 +55,8 @@ class Request:
     """Whether the ticks of the first seed are taken by operator too, from a build of its own."""
     fold: Fold | None = None
     """Of a selection: what validates; None: the dataset's own validation part."""
+    retries: int = 0
+    """How often a cell is begun again after a transport error."""
 
 
 class Watcher(Protocol):
@@ -246,7 +249,8 @@ def _run_cells(
         if cell.target in ready.refused:
             error = ready.refused[cell.target]
             no_room = isinstance(error, NoRoomError)
-            yield cell, unmeasured_document(subject, "not-run" if no_room else "failed", str(error))
+            unmeasured = unmeasured_document(subject, "not-run" if no_room else "failed", str(error))
+            yield cell, unmeasured if no_room else unmeasured.model_copy(update={"failure": "trainer"})
             continue
         job = CellJob(
             inputs=request.inputs,
@@ -263,15 +267,25 @@ def _run_cells(
         )
         jobs[str(cell)] = cell
         queue.append(Job(str(cell), partial(run_cell, job)))
-    for done, value in _run(queue, "run", request.parallel, watcher):
-        cell = jobs[done.title]
-        if isinstance(value, EXPECTED):
-            subject = _subject(request, cell, prepared[_key(request, cell)])
-            yield cell, unmeasured_document(subject, "failed", str(value))
-        elif isinstance(value, Exception):
-            raise value
-        else:
-            yield cell, value
+    attempts: dict[Cell, tuple[Attempt, ...]] = {}
+    while queue:
+        again: list[Job[RunDocument]] = []
+        for done, value in _run(queue, "run", request.parallel, watcher):
+            cell = jobs[done.title]
+            before = attempts.get(cell, ())
+            if isinstance(value, (*EXPECTED, JobDied)):
+                if Retry(request.retries).allows(value, before):
+                    attempts[cell] = (*before, attempt(value))
+                    again.append(done)
+                    continue
+                subject = _subject(request, cell, prepared[_key(request, cell)])
+                failed = unmeasured_document(subject, "failed", str(value))
+                yield cell, failed.model_copy(update={"failure": at_fault(value), "retries": before})
+            elif isinstance(value, Exception):
+                raise value
+            else:
+                yield cell, value.model_copy(update={"retries": before}) if before else value
+        queue = again
 
 
 def _subject(request: Request, cell: Cell, prepared: Prepared) -> Subject:

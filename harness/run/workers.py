@@ -34,6 +34,10 @@ class JobCrashed(Exception):  # noqa: N818 - what happened, not an error class o
     """A job ended in a way nobody foresaw: an unexpected exception, or a process that died."""
 
 
+class JobDied(JobCrashed):
+    """The process of a job ended without a word: killed by somebody, or by the kernel for its memory."""
+
+
 @dataclass(frozen=True)
 class Job(Generic[T]):
     """`call(report)` runs in another process; it and its result are pickled."""
@@ -141,7 +145,7 @@ def _outcome(entry: _Running[T], message: tuple[object, ...]) -> Outcome[T]:
             code = entry.process.exitcode
             return Outcome(
                 entry.job,
-                error=JobCrashed(f"{entry.job.title}: the process of this job died with exit code {code}"),
+                error=JobDied(f"{entry.job.title}: the process of this job died with exit code {code}"),
             )
 
 
