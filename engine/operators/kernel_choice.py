@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from engine.operators.geometry import ConvGeometry
 from engine.operators.reference import AddParameters
 
+NARROW_CHANNELS = (8, 16, 24)
+"""Input channels of pointwise convolutions that have kernels of their own: their sums are short."""
 DEPTHWISE_KERNELS = (3, 5, 7)
 WINDOW_SLOTS = {3: 18, 5: 20, 7: 14}
 """Rows, with padding, that the window of a small image holds in a depthwise kernel, by kernel size."""
@@ -54,7 +56,9 @@ def conv2d(g: ConvGeometry, *, split: bool) -> Choice:
     """Forward; `split`: the weights lie in two places."""
     if g.is_pointwise:
         path, why = ("pointwise_split" if split else "pointwise"), ""
-        if not split and g.in_channels % 4 != 0:
+        if not split and g.in_channels in NARROW_CHANNELS:
+            path = f"pointwise_{g.in_channels}"
+        elif not split and g.in_channels % 4 != 0:
             path, why = "pointwise_odd", f"{g.in_channels} input channels"
         return Choice(f"tb_conv2d_{path}_i8", path, why)
     if (g.kernel_height, g.kernel_width, g.in_channels) == (3, 3, 3) and not split:

@@ -16,6 +16,8 @@ from engine.operators.kernel_choice import (
 )
 
 FORWARD_BLOCK_PIXELS = 120
+FORWARD_NARROW_PIXELS = 224
+"""Of a block whose sums have no more than 8 terms."""
 FORWARD_BLOCK_BYTES = 4096
 """What the forward kernels of conv2d expand of the input at once, ..."""
 FORWARD_FIELDS_BYTES = 2048
@@ -33,7 +35,8 @@ def conv2d_scratch(g: ConvGeometry, *, split: bool) -> int:
     terms = 4 * -(-g.kernel_height * g.kernel_width * g.in_channels // 4) + (4 if split else 0)
     pixels = g.out_height * g.out_width
     fitting = FORWARD_BLOCK_BYTES if g.is_pointwise else FORWARD_FIELDS_BYTES
-    most = min(FORWARD_BLOCK_PIXELS, fitting // (2 * terms))
+    largest = FORWARD_BLOCK_PIXELS if terms > 8 else FORWARD_NARROW_PIXELS
+    most = min(largest, fitting // (2 * terms))
     if most < FORWARD_LEAST_PIXELS:
         most = min(FORWARD_LEAST_PIXELS, FORWARD_LEAST_BYTES // (2 * terms))
     most = max(4, most // 4 * 4)

@@ -7,6 +7,7 @@
 #include "tb_expand.h"
 
 #define TB_BLOCK_PIXELS 120u
+#define TB_BLOCK_NARROW 224u    /* the same of no more than 8 terms */
 #define TB_BLOCK_BYTES 4096u    /* of widened activations, ... */
 #define TB_BLOCK_FIELDS 2048u   /* of widened receptive fields (they bind the peak: the stem, beside the image), ... */
 #define TB_BLOCK_MOST 18560u    /* ... but this many where a block would have fewer than ... */
@@ -24,7 +25,7 @@ static inline tb_conv2d_block_t tb_conv2d_block(const tb_conv_t *conv, int split
   tb_conv2d_block_t block;
   block.terms = TB_TERMS((uint32_t)conv->kernel_height * conv->kernel_width * conv->in_channels) + (split ? 4u : 0u);
   const uint32_t bytes = pointwise ? TB_BLOCK_BYTES : TB_BLOCK_FIELDS;
-  uint32_t most = tb_minimum(TB_BLOCK_PIXELS, bytes / (2 * block.terms));
+  uint32_t most = tb_minimum(block.terms > 8 ? TB_BLOCK_PIXELS : TB_BLOCK_NARROW, bytes / (2 * block.terms));
   if (most < TB_BLOCK_LEAST) most = tb_minimum(TB_BLOCK_LEAST, TB_BLOCK_MOST / (2 * block.terms));
   most = most < 4 ? 4 : most & ~3u;
   const uint32_t blocks = (pixels + most - 1) / most;

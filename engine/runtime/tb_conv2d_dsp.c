@@ -29,6 +29,7 @@ struct layer {
   uint32_t add;
   uint32_t *rows, *columns; /* of the tiles of one block and two channels */
   tb_conv2d_tiles_t tiles;
+  tb_conv2d_run_t *run; /* whole tiles without a mask */
 };
 
 TB_INLINE void copy_bytes(int8_t *to, const int8_t *from, uint32_t count) {
@@ -217,7 +218,7 @@ TB_INLINE void compute_channels(layer_t *s, uint32_t oc, uint32_t channels, uint
     if (masked) {
       tb_conv2d_masked_tiles(tiles);
     } else {
-      tb_conv2d_whole_tiles(tiles);
+      s->run(tiles);
     }
   }
 #endif
@@ -233,10 +234,11 @@ TB_NOINLINE void compute_one_channel(layer_t *s, uint32_t oc, uint32_t first, ui
 }
 
 static void conv2d(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,
-                   uint8_t *mask, void *scratch, expand_t *expand, int pointwise) {
+                   uint8_t *mask, void *scratch, expand_t *expand, tb_conv2d_run_t *run, int pointwise) {
   const uint32_t pixels = (uint32_t)conv->out_height * conv->out_width, out_channels = conv->out_channels;
   const int whole_bytes = pixels % TB_TILE_COLUMNS == 0 && out_channels % 8 == 0;
   layer_t s;
+  s.run = run;
   s.conv = conv, s.x = x, s.bias = bias, s.y = y;
   s.part_count = tb_parts(weights, conv->in_channels, s.parts);
   s.taps = (uint32_t)conv->kernel_height * conv->kernel_width;
@@ -277,16 +279,19 @@ static void conv2d(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *w
   }
 }
 
-#define KERNEL(name, expand, pointwise, condition)                                                                     \
+#define KERNEL(name, expand, pairs, pointwise, condition)                                                              \
   void name(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,       \
             uint8_t *mask, void *scratch) {                                                                            \
     TB_EXPECT(condition);                                                                                              \
-    conv2d(conv, x, weights, bias, y, mask, scratch, expand, pointwise);                                               \
+    conv2d(conv, x, weights, bias, y, mask, scratch, expand, TB_CONV2D_RUN(pairs), pointwise);                         \
   }
-KERNEL(tb_conv2d_pointwise_i8, expand_pointwise, 1,
+KERNEL(tb_conv2d_pointwise_8_i8, expand_pointwise, _4, 1, tb_fits_channels(conv, weights, 8))
+KERNEL(tb_conv2d_pointwise_16_i8, expand_pointwise, _8, 1, tb_fits_channels(conv, weights, 16))
+KERNEL(tb_conv2d_pointwise_24_i8, expand_pointwise, _12, 1, tb_fits_channels(conv, weights, 24))
+KERNEL(tb_conv2d_pointwise_i8, expand_pointwise, , 1,
        tb_is_pointwise(conv) && conv->in_channels % 4 == 0 && weights->channels == NULL)
-KERNEL(tb_conv2d_pointwise_odd_i8, expand_pointwise_odd, 1, tb_is_pointwise(conv) && weights->channels == NULL)
-KERNEL(tb_conv2d_pointwise_split_i8, expand_pointwise_split, 1, tb_is_pointwise(conv) && weights->channels != NULL)
-KERNEL(tb_conv2d_stem_i8, expand_stem, 0, tb_fits_stem(conv, weights))
-KERNEL(tb_conv2d_general_i8, expand_general, 0, 1)
+KERNEL(tb_conv2d_pointwise_odd_i8, expand_pointwise_odd, , 1, tb_is_pointwise(conv) && weights->channels == NULL)
+KERNEL(tb_conv2d_pointwise_split_i8, expand_pointwise_split, , 1, tb_is_pointwise(conv) && weights->channels != NULL)
+KERNEL(tb_conv2d_stem_i8, expand_stem, _14, 0, tb_fits_stem(conv, weights))
+KERNEL(tb_conv2d_general_i8, expand_general, , 0, 1)
 #endif

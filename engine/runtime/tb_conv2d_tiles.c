@@ -64,7 +64,55 @@ TB_ASSEMBLY void tb_conv2d_whole_tiles(tb_conv2d_tiles_t *tiles) {
                  "add r5, r5, r0, lsl #2\n" END);
 }
 
-/* The same with the mask in r0: values are 128 too large, so that the clamped ones are those that are, unsigned, 256 or
+/* The same for a constant number of pairs: rows are copied to the stack, so that r0 keeps y and nothing is counted.
+ * Stack: step 0, multiplier 4, zero 12, columns_end 16, bias 20, rows 32. */
+#define PAIR_AT(row, a, b, c, d, e, f, g, h)                                 \
+  "ldrd r2, r3, [sp, #32 + 8 * " row "]\n"                                   \
+  "ldrd r4, r5, [r1], #8\n"                                                  \
+  "smlad r6, r2, r4, " a "\n smlad r7, r2, r5, " b "\n"                      \
+  "smlad r10, r3, r4, " e "\n smlad r11, r3, r5, " f "\n"                    \
+  "ldrd r4, r5, [r1], #8\n"                                                  \
+  "smlad r8, r2, r4, " c "\n smlad r9, r2, r5, " d "\n"                      \
+  "smlad r12, r3, r4, " g "\n smlad lr, r3, r5, " h "\n"
+#define OUTPUTS_AT(a, b)                                                     \
+  "smmlar " a ", " a ", r3, r5\n smmlar " b ", " b ", r4, r5\n"              \
+  "ssat " a ", #8, " a "\n ssat " b ", #8, " b "\n"                          \
+  "bfi " a ", " b ", #8, #8\n"
+#define FIXED(name, pairs)                                                   \
+  TB_ASSEMBLY void name(tb_conv2d_tiles_t *tiles) {                          \
+    __asm volatile(                                                          \
+        "push {r0, r4-r11, lr}\n"                                            \
+        "sub sp, #32 + 8 * " pairs "\n"                                      \
+        "ldr r1, [r0, #28]\n add lr, sp, #32\n"                              \
+        ".rept " pairs " / 2\n ldm r1!, {r2-r5}\n stm lr!, {r2-r5}\n .endr\n" \
+        "ldm r0, {r2-r8}\n ldrd r9, r1, [r0, #40]\n"                         \
+        "mov r0, r6\n mov r6, r9\n"                                          \
+        "stm sp, {r2-r8}\n"                                                  \
+        "3: ldrd r9, lr, [sp, #20]\n"                                        \
+        PAIR_AT("0", "r9", "r9", "r9", "r9", "lr", "lr", "lr", "lr")         \
+        ".set row, 1\n .rept " pairs " - 1\n"                               \
+        PAIR_AT("row", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr")    \
+        ".set row, row + 1\n .endr\n"                                       \
+        "ldm sp, {r2-r5}\n" /* step, multipliers, zero */                    \
+        OUTPUTS_AT("r6", "r10") "strh r6, [r0]\n"                            \
+        OUTPUTS_AT("r7", "r11") "strh r7, [r0, r2]\n"                        \
+        OUTPUTS_AT("r8", "r12") "strh r8, [r0, r2, lsl #1]\n"                \
+        OUTPUTS_AT("r9", "lr") "add r3, r0, r2\n strh r9, [r3, r2, lsl #1]\n" \
+        "add r0, r0, r2, lsl #2\n"                                           \
+        "ldr r2, [sp, #16]\n"                                                \
+        "cmp r1, r2\n"                                                       \
+        "bne 3b\n"                                                           \
+        "add sp, #32 + 8 * " pairs "\n"                                      \
+        "pop {r2, r4-r11, lr}\n"                                             \
+        "str r0, [r2, #16]\n str r1, [r2, #44]\n"                            \
+        "bx lr\n");                                                          \
+  }
+FIXED(tb_conv2d_whole_tiles_4, "4")
+FIXED(tb_conv2d_whole_tiles_8, "8")
+FIXED(tb_conv2d_whole_tiles_12, "12")
+FIXED(tb_conv2d_whole_tiles_14, "14")
+
+/* The same as tb_conv2d_whole_tiles with the mask in r0: values are 128 too large, so that the clamped ones are those that are, unsigned, 256 or
  * more: CMP leaves that in the carry, RRX shifts it in. EOR takes the 128 off both outputs. */
 #define MASKED_OUTPUTS(a, b)                                                 \
   "smmlar " a ", " a ", r2, r4\n smmlar " b ", " b ", r3, r4\n"              \

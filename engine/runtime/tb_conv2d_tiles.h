@@ -29,8 +29,14 @@ void tb_conv2d_tile(tb_conv2d_tiles_t *tiles, int masked, uint32_t channels, uin
 
 #if TB_DSP_ASM
 /* The whole tiles up to columns_end, at least one; shift must be 0. */
-void tb_conv2d_whole_tiles(tb_conv2d_tiles_t *tiles);
-void tb_conv2d_masked_tiles(tb_conv2d_tiles_t *tiles);
+typedef void tb_conv2d_run_t(tb_conv2d_tiles_t *tiles);
+tb_conv2d_run_t tb_conv2d_whole_tiles, tb_conv2d_masked_tiles;
+/* Without a mask, and of so many pairs. */
+tb_conv2d_run_t tb_conv2d_whole_tiles_4, tb_conv2d_whole_tiles_8, tb_conv2d_whole_tiles_12, tb_conv2d_whole_tiles_14;
+#define TB_CONV2D_RUN(pairs) tb_conv2d_whole_tiles##pairs
+#else
+typedef int tb_conv2d_run_t; /* tiles are computed one by one */
+#define TB_CONV2D_RUN(pairs) NULL
 #endif
 
 #endif

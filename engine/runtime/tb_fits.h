@@ -12,6 +12,10 @@
 #define TB_EXPECT(condition) ((void)0)
 #endif
 
+static inline int tb_fits_channels(const tb_conv_t *conv, const tb_weights_t *weights, uint32_t in_channels) {
+  return tb_is_pointwise(conv) && conv->in_channels == in_channels && weights->channels == 0;
+}
+
 static inline int tb_fits_stem(const tb_conv_t *conv, const tb_weights_t *weights) {
   return conv->kernel_height == 3 && conv->kernel_width == 3 && conv->in_channels == 3 && weights->channels == 0;
 }

@@ -83,6 +83,7 @@ float tb_logf(float x); /* x >= 1 */
 typedef void tb_convolution_t(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias,
                               int8_t *y, uint8_t *mask, void *scratch);
 tb_convolution_t tb_conv2d_pointwise_i8;       /* weights in one place, input channels a multiple of 4 */
+tb_convolution_t tb_conv2d_pointwise_8_i8, tb_conv2d_pointwise_16_i8, tb_conv2d_pointwise_24_i8; /* so many of them */
 tb_convolution_t tb_conv2d_pointwise_odd_i8;   /* any number of them */
 tb_convolution_t tb_conv2d_pointwise_split_i8; /* weights in two places */
 tb_convolution_t tb_conv2d_stem_i8;            /* 3 x 3 of 3 channels */

@@ -108,6 +108,7 @@ static tb_convolution_t *forward_kernel(const tb_conv_t *conv, const tb_weights_
   if (depthwise) return tb_depthwise_general_i8;
   if (!tb_is_pointwise(conv)) return tb_fits_stem(conv, weights) ? tb_conv2d_stem_i8 : tb_conv2d_general_i8;
   if (weights->channels != NULL) return tb_conv2d_pointwise_split_i8;
+  if (conv->in_channels == 8) return tb_conv2d_pointwise_8_i8;
   return conv->in_channels % 4 == 0 ? tb_conv2d_pointwise_i8 : tb_conv2d_pointwise_odd_i8;
 }
 

@@ -15,6 +15,10 @@ from kernel_data import Quantization, split_weights
 from engine.operators import kernel_choice, reference
 from engine.operators.reference import ConvGeometry
 
+CONV2D_PATHS = [
+    *("pointwise", "pointwise_8", "pointwise_16", "pointwise_24", "pointwise_odd", "pointwise_split"),
+    *("general", "stem"),
+]
 DEPTHWISE = [
     (kernel, stride, window) for kernel in (3, 5, 7) for stride in (1, 2) for window in ("image", "rows")
 ]
@@ -81,7 +85,7 @@ def test_depthwise_kernels(
     forward(kernels, g, f"tb_depthwise_{kernel}x{kernel}_s{stride}_{window}_i8", seed, share, masked, shift)
 
 
-@pytest.mark.parametrize("path", ["pointwise", "pointwise_odd", "pointwise_split", "general", "stem"])
+@pytest.mark.parametrize("path", CONV2D_PATHS)
 @settings(max_examples=30, deadline=None)
 @given(
     size=SIZES,
@@ -105,6 +109,9 @@ def test_convolution_kernels(
     share, g = None, ConvGeometry(height, width, inputs, height, width, outputs, 1, 1, 1, 0)
     if path == "pointwise":
         g = ConvGeometry(height, width, 4 * inputs, height, width, outputs, 1, 1, 1, 0)
+    elif path.rpartition("_")[2].isdigit():
+        inputs = int(path.rpartition("_")[2])
+        g = ConvGeometry(height, width, inputs, height, width, outputs, 1, 1, 1, 0)
     elif path == "pointwise_split":
         inputs = max(2, inputs)
         g = ConvGeometry(height, width, inputs, height, width, outputs, 1, 1, 1, 0)
@@ -124,6 +131,7 @@ SQUARE = "ConvGeometry(4, 4, 8, 4, 4, 8, 3, 3, 1, 1)"
 WRONG = [
     ("tb_conv2d_pointwise_i8", SQUARE),
     ("tb_conv2d_pointwise_i8", "ConvGeometry(4, 4, 6, 4, 4, 8, 1, 1, 1, 0)"),
+    ("tb_conv2d_pointwise_16_i8", POINTWISE),
     ("tb_conv2d_pointwise_odd_i8", "ConvGeometry(4, 4, 6, 2, 2, 8, 1, 1, 2, 0)"),
     ("tb_conv2d_pointwise_split_i8", POINTWISE),  # in one place
     ("tb_conv2d_stem_i8", SQUARE),
