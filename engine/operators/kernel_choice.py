@@ -126,6 +126,13 @@ def conv2d_update(g: ConvGeometry) -> Choice:
     return Choice(f"tb_conv2d_update_{path}_i16", path, why)
 
 
+def depthwise_update(g: ConvGeometry) -> Choice:
+    """int16 gradients; `short`: 32 bits hold the sums over the pixels."""
+    if g.out_height * g.out_width <= SHORT_SUM:
+        return Choice("tb_depthwise_update_short_i16", "short")
+    return Choice("tb_depthwise_update_general_i16", "general", f"{g.out_height}x{g.out_width} pixels")
+
+
 def add(p: AddParameters) -> Choice:
     if p.shift not in ADD_SHIFTS:
         return Choice("tb_add_general_i8", "general", f"shift {p.shift}")

@@ -101,8 +101,9 @@ def depthwise_grad_reads_ahead(g: ConvGeometry) -> bool:
 
 
 def depthwise_update_scratch(g: ConvGeometry) -> int:
-    """Of tb_depthwise_conv2d_update_i16: its sums stay in registers."""
-    return 0
+    """Of depthwise_conv2d_update_i16: the sums of some channels, in groups of four; longer ones stay in registers."""
+    taps = g.kernel_height * g.kernel_width
+    return 4 * LARGEST_LANES * -(-taps // 4) * 4 if g.out_height * g.out_width <= SHORT_SUM else 0
 
 
 GRADIENT_BLOCK_BYTES = 8192

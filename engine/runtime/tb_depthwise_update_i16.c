@@ -1,7 +1,9 @@
 /* tb_depthwise_update_i16.c: weight gradient of a depthwise convolution from an int16 gradient, and the update. Definition:
- * docs/numerics.md, Integer gradients. One kernel position of a block of neighbouring channels at a time; no weight gradient is
- * ever stored. */
+ * docs/numerics.md, Integer gradients. A block of neighbouring channels at a time. Where 32 bits hold a sum, those of all kernel
+ * positions are kept and a channel's weights updated at once; else one position after the other. */
 #include "tb_apply.h"
+#include "tb_dsp.h"
+#include "tb_fits.h"
 #include "tb_pairs.h"
 #include "tb_shared_exponent.h"
 
@@ -42,9 +44,9 @@ TB_NOINLINE void single_block(const tb_pairs_t *pairs, const int16_t *g, const i
   sum_block(pairs, g, x, sums, 1);
 }
 
-void tb_depthwise_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
-                                    const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step,
-                                    void *scratch) {
+void tb_depthwise_update_general_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
+                                     const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step,
+                                     void *scratch) {
   const tb_part_t part = tb_trainable_part(weights, conv->in_channels);
   const tb_stream_t stream = tb_open_stream(update, step);
   const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width;
@@ -67,6 +69,84 @@ void tb_depthwise_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradie
         rates[l] = step->learning_rate * update->scale[channel + l];
       }
       tb_apply_i8(&stream, weights->trainable, j * taps + tap, taps, gradients, rates, lanes);
+    }
+  }
+}
+
+#if TB_DSP
+/* sums[0], sums[distance], ...: of LANES neighbouring channels. */
+TB_NOINLINE void sum_lanes(const tb_pairs_t *pairs, const int16_t *g_row, const int8_t *x_row, int32_t *sums, uint32_t distance) {
+  const uint32_t g_column = pairs->g_column, x_column = pairs->x_column, add = tb_pair(-pairs->zero, -pairs->zero);
+  int32_t a = 0, b = 0, c = 0, d = 0;
+  g_row += pairs->g;
+  x_row += pairs->x;
+  for (uint32_t row = pairs->columns == 0 ? 0 : pairs->rows; row != 0; row--, g_row += pairs->g_row, x_row += pairs->x_row) {
+    const int16_t *g = g_row;
+    const int8_t *x = x_row;
+    TB_UNROLL
+    for (uint32_t i = pairs->columns; i != 0; i--, g += g_column, x += x_column) {
+      const uint32_t low = tb_load32(g), high = tb_load32(g + 2), word = tb_load32(x);
+      const uint32_t even = tb_sxtab16(add, word), odd = tb_sxtab16_odd(add, word); /* channels 0 and 2, 1 and 3 */
+      a = tb_smlabb(low, even, a);
+      b = tb_smlatb(low, odd, b);
+      c = tb_smlabt(high, even, c);
+      d = tb_smlatt(high, odd, d);
+    }
+  }
+  sums[0] = a, sums[distance] = b, sums[2 * distance] = c, sums[3 * distance] = d;
+}
+#define LANES 4u
+#else
+#define LANES TB_LANES
+TB_NOINLINE void sum_lanes(const tb_pairs_t *pairs, const int16_t *g, const int8_t *x, int32_t *sums, uint32_t distance) {
+  int64_t wide[TB_LANES];
+  sum_block(pairs, g, x, wide, TB_LANES);
+  for (uint32_t l = 0; l < TB_LANES; l++) sums[l * distance] = (int32_t)wide[l];
+}
+#endif
+
+/* Of one channel. */
+TB_NOINLINE int32_t sum_one(const tb_pairs_t *pairs, const int16_t *g_row, const int8_t *x_row) {
+  const uint32_t g_column = pairs->g_column, x_column = pairs->x_column;
+  const int32_t zero = pairs->zero;
+  int32_t acc = 0;
+  g_row += pairs->g;
+  x_row += pairs->x;
+  for (uint32_t row = pairs->columns == 0 ? 0 : pairs->rows; row != 0; row--, g_row += pairs->g_row, x_row += pairs->x_row) {
+    const int16_t *g = g_row;
+    const int8_t *x = x_row;
+    for (uint32_t i = pairs->columns; i != 0; i--, g += g_column, x += x_column) acc += *g * (*x - zero);
+  }
+  return acc;
+}
+
+void tb_depthwise_update_short_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
+                                   const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step,
+                                   void *scratch) {
+  const tb_part_t part = tb_trainable_part(weights, conv->in_channels);
+  const tb_stream_t stream = tb_open_stream(update, step);
+  const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width, distance = (taps + 3u) & ~3u;
+  const float power = tb_power_of_two(exponent);
+  int32_t *const sums = (int32_t *)scratch; /* [channel][tap], a channel's in groups of four */
+  TB_EXPECT(tb_fits_short_sum(conv));
+  for (uint32_t j = 0, lanes; j < part.count; j += lanes) {
+    lanes = tb_minimum(LANES, part.count - j);
+    const int neighbours = lanes == LANES && tb_are_neighbours(&part, j, LANES);
+    for (uint32_t i = 0; i < lanes * distance; i++) sums[i] = 0;
+    for (uint32_t tap = 0; tap < taps; tap++) {
+      const tb_pairs_t pairs = tb_pairs_of(conv, tap);
+      if (neighbours) {
+        sum_lanes(&pairs, gradient + tb_channel(&part, j), x + tb_channel(&part, j), sums + tap, distance);
+        continue;
+      }
+      for (uint32_t l = 0; l < lanes; l++) {
+        const uint32_t channel = tb_channel(&part, j + l);
+        sums[l * distance + tap] = sum_one(&pairs, gradient + channel, x + channel);
+      }
+    }
+    for (uint32_t l = 0; l < lanes; l++) {
+      const float rate = step->learning_rate * update->scale[tb_channel(&part, j + l)];
+      tb_apply_sums_i8(&stream, weights->trainable, (j + l) * taps, sums + l * distance, 4, power, rate, taps);
     }
   }
 }

@@ -152,9 +152,8 @@ typedef void tb_update_i16_t(const tb_conv_t *conv, const int16_t *gradient, int
                              const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step, void *scratch);
 tb_update_i16_t tb_conv2d_update_pointwise_i16, tb_conv2d_update_general_i16;
 tb_update_i16_t tb_conv2d_update_pointwise_long_i16, tb_conv2d_update_general_long_i16; /* sums over more than 256 pixels */
-void tb_depthwise_conv2d_update_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
-                                    const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step,
-                                    void *scratch);
+tb_update_i16_t tb_depthwise_update_short_i16; /* sums over no more than 256 pixels */
+tb_update_i16_t tb_depthwise_update_general_i16;
 /* gradient: scaled, so within [-2^14, 2^14). */
 void tb_bias_update_i16(const int16_t *gradient, int32_t exponent, int32_t *bias, const tb_update_t *update,
                         const tb_step_t *step, uint32_t pixels, uint32_t channels, int32_t limit, void *scratch);

@@ -127,6 +127,8 @@ class Case:
                 return kernel_choice.depthwise_grad_input(g).function
             case Kernel.CONV2D_UPDATE_I16:
                 return kernel_choice.conv2d_update(g).function
+            case Kernel.DEPTHWISE_CONV2D_UPDATE_I16:
+                return kernel_choice.depthwise_update(g).function
             case Kernel.MASKED_SCALE_I16:
                 return kernel_choice.masked_scale(g.in_channels, gradient="i16").function
             case _:

@@ -159,20 +159,17 @@ class IntegerWeightUpdate(WeightUpdate):
             "&step",
             emitter.scratch(op),
         ]
-        return f"{self._function(op, graph)}({', '.join(arguments)});"
+        return f"{self.choice(op, graph).function}({', '.join(arguments)});"
 
     def emit_group(self, op: Operator, graph: Graph, emitter: Emitter, stage: GroupStage) -> GroupCode:
         gradient = f"{stage.gradient}, {emitter.scalar(op.input('gradient_exponent'))}"
         arguments = self._group_arguments(op, graph, emitter, stage, gradient)
-        kernel = self._function(op, graph)
+        kernel = self.choice(op, graph).function
         return GroupCode(f"tb_group_{self.name}({kernel}, {arguments}, {emitter.scratch(op)});")
 
-    def choice(self, op: Operator, graph: Graph, rows: int | None = None) -> Choice | None:
-        return None if self.depthwise else kernel_choice.conv2d_update(geometry(op))
-
-    def _function(self, op: Operator, graph: Graph) -> str:
-        choice = self.choice(op, graph)
-        return f"tb_{self.name}" if choice is None else choice.function
+    def choice(self, op: Operator, graph: Graph, rows: int | None = None) -> Choice:
+        g = geometry(op)
+        return kernel_choice.depthwise_update(g) if self.depthwise else kernel_choice.conv2d_update(g)
 
     def scratch_bytes(self, op: Operator, graph: Graph) -> int:
         if self.depthwise:

@@ -51,7 +51,7 @@ static void run_once(const bench_case_t *bench, const bench_data_t *d, void *scr
       ((tb_update_i16_t *)function)(&conv, d->gradient, EXPONENT, d->x, trained, &update, &step, scratch);
       break;
     case BENCH_DEPTHWISE_CONV2D_UPDATE_I16:
-      tb_depthwise_conv2d_update_i16(&conv, d->gradient, EXPONENT, d->x, trained, &update, &step, scratch);
+      ((tb_update_i16_t *)function)(&conv, d->gradient, EXPONENT, d->x, trained, &update, &step, scratch);
       break;
     case BENCH_BIAS_UPDATE_I16:
       tb_bias_update_i16(d->gradient, EXPONENT, d->bias, &update, &step, pixels, channels, BIAS_LIMIT, scratch);

@@ -56,6 +56,7 @@ def test_depthwise_convolutions(g: ConvGeometry, shift: int) -> None:
         forward,
         kernel_choice.depthwise_grad_input(g),
         kernel_choice.depthwise_grad_input_f32(g),
+        kernel_choice.depthwise_update(g),
     ):
         check(choice)
     if forward.path.endswith("_image"):

@@ -48,5 +48,5 @@ def depthwise_update(
     update: Update,
     step: Step,
 ) -> tuple[np.ndarray, Update]:
-    name, scratch = "tb_depthwise_conv2d_update_i16", depthwise_update_scratch(g)
+    name, scratch = kernel_choice.depthwise_update(g).function, depthwise_update_scratch(g)
     return weight_update(name, scratch, kernels, gradient, exponent, x, weights, g, in_zero, update, step)

@@ -155,7 +155,9 @@ static void depthwise_i16(const tb_conv_t *conv, const int8_t *x, const tb_weigh
   const int32_t exponent =
       tb_depthwise_conv2d_grad_input_i16(depthwise_grad_kernel(conv), conv, g, 3, weights, dx, allocate(depthwise_grad_scratch(conv)));
   if (exponent > 3 + 16) abort();
-  tb_depthwise_conv2d_update_i16(conv, g, -25, x, weights, update, step, NULL);
+  const size_t sums = 4 * 8 * (size_t)((conv->kernel_height * conv->kernel_width + 3) / 4 * 4);
+  if (tb_fits_short_sum(conv)) tb_depthwise_update_short_i16(conv, g, -25, x, weights, update, step, allocate(sums));
+  tb_depthwise_update_general_i16(conv, g, -25, x, weights, update, step, NULL);
 }
 
 static void convolution(int depthwise) {

@@ -14,16 +14,17 @@
  *        0   112   112     16    17  block00.pointwise2.grad_input.scratch
  *        0   152   152     17    18  block00.pointwise2.weight_update.scratch
  *        0    16    16     19    20  block00.depthwise.bias_update.scratch
+ *        0   384   384     20    21  block00.depthwise.weight_update.scratch
  *       16    20     4      5     7  pool.output
  *       16    32    16      9    13  features.gradient_from_classifier
  *       32    44    12      8    11  logits.gradient
  *       44    49     5      4    14  block00.sum.mask
  *      152   224    72     12    18  block00.sum.gradient_from_pool
- *      224   296    72     16    21  block00.depthwise.output.gradient_from_block00.pointwise2
  *      248   284    36      3     6  block00.pointwise2.output
- *      284   289     5      3    15  block00.pointwise2.output.mask
- *      296   314    18      2    18  block00.pointwise2.trained_input
- *      316   328    12      7    21  logits
+ *      284   302    18      2    18  block00.pointwise2.trained_input
+ *      304   309     5      3    15  block00.pointwise2.output.mask
+ *      384   456    72     16    21  block00.depthwise.output.gradient_from_block00.pointwise2
+ *      456   468    12      7    21  logits
  *      920   995    75      0     1  image
  *     1324  1360    36      0    21  stem.output
  *     1360  1396    36      1     4  block00.depthwise.output
@@ -141,10 +142,10 @@ static void forward(int training) {
   tb_depthwise_3x3_s1_image_i8(&block00_depthwise_geometry, (int8_t *)(trainer_arena + 1324), &block00_depthwise_weights, state.block00_depthwise_bias, (int8_t *)(trainer_arena + 1360), training ? (uint8_t *)(trainer_arena + 1396) : 0, trainer_arena + 0);
   /* 2 block00.pointwise2.select: select_channels i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x2 (scale 0.05, zero -4) */
   TRAINER_MARK(2u);
-  if (training) tb_select_channels_i8((int8_t *)(trainer_arena + 1360), block00_pointwise2_channels, (int8_t *)(trainer_arena + 296), 9u, 4u, 2u);
+  if (training) tb_select_channels_i8((int8_t *)(trainer_arena + 1360), block00_pointwise2_channels, (int8_t *)(trainer_arena + 284), 9u, 4u, 2u);
   /* 3 block00.pointwise2: conv2d i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x4 (scale 0.05, zero -4), 1x1 stride 1, 144 MACs; path pointwise_split */
   TRAINER_MARK(3u);
-  tb_conv2d_pointwise_split_i8(&block00_pointwise2_geometry, (int8_t *)(trainer_arena + 1360), &block00_pointwise2_weights, state.block00_pointwise2_bias, (int8_t *)(trainer_arena + 248), training ? (uint8_t *)(trainer_arena + 284) : 0, trainer_arena + 0);
+  tb_conv2d_pointwise_split_i8(&block00_pointwise2_geometry, (int8_t *)(trainer_arena + 1360), &block00_pointwise2_weights, state.block00_pointwise2_bias, (int8_t *)(trainer_arena + 248), training ? (uint8_t *)(trainer_arena + 304) : 0, trainer_arena + 0);
   /* 4 block00.residual: add i8 3x3x4 (scale 0.05, zero -4), i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x4 (scale 0.06, zero 1); path s22 */
   TRAINER_MARK(4u);
   tb_add_s22_i8(&block00_residual_parameters, (int8_t *)(trainer_arena + 1324), (int8_t *)(trainer_arena + 248), (int8_t *)(trainer_arena + 248), training ? (uint8_t *)(trainer_arena + 44) : 0, 36u);
@@ -156,7 +157,7 @@ static void forward(int training) {
   tb_dequantize_i8_f32((int8_t *)(trainer_arena + 16), (float *)(trainer_arena + 0), 4u, 1, 0.0599999987f);
   /* 7 classifier: fully_connected f32 4 -> f32 3, 12 MACs */
   TRAINER_MARK(7u);
-  tb_fully_connected_f32((float *)(trainer_arena + 0), state.classifier_weight, state.classifier_bias, (float *)(trainer_arena + 316), 3u, 4u);
+  tb_fully_connected_f32((float *)(trainer_arena + 0), state.classifier_weight, state.classifier_bias, (float *)(trainer_arena + 456), 3u, 4u);
   (void)training;
 }
 
@@ -165,7 +166,7 @@ const trainer_info_t *trainer_info(void) {
       .abi_version = TRAINER_ABI_VERSION,
       .network = "tiny",
       .scheme = "sparse",
-      .plan_digest = "5ae70e0506767622acf475dae0f26a0aff2aa8b8c01c438b06ad36752255125f",
+      .plan_digest = "f26c729677411b7e965522219d7aa861704bd0f656d96f5ea2ea2019ef34fbd4",
       .input_height = 5u,
       .input_width = 5u,
       .input_channels = 3u,
@@ -193,7 +194,7 @@ void trainer_set_learning_rate(float new_learning_rate) { learning_rate = new_le
 
 int8_t *trainer_input(void) { return (int8_t *)(trainer_arena + 920); }
 
-const float *trainer_logits(void) { return (float *)(trainer_arena + 316); }
+const float *trainer_logits(void) { return (float *)(trainer_arena + 456); }
 
 const float *trainer_predict(void) {
   forward(0);
@@ -213,7 +214,7 @@ float trainer_train_step(uint32_t label) {
   forward(1);
   /* 8 loss: softmax_cross_entropy f32 3 -> f32 scalar, f32 3 */
   TRAINER_MARK(8u);
-  loss = tb_softmax_cross_entropy_f32((float *)(trainer_arena + 316), label, (float *)(trainer_arena + 32), 3u);
+  loss = tb_softmax_cross_entropy_f32((float *)(trainer_arena + 456), label, (float *)(trainer_arena + 32), 3u);
   /* 9 classifier.grad_input: fully_connected_grad_input f32 3 -> f32 4, 12 MACs */
   TRAINER_MARK(9u);
   tb_fully_connected_grad_input_f32((float *)(trainer_arena + 32), state.classifier_weight, (float *)(trainer_arena + 16), 3u, 4u);
@@ -232,27 +233,27 @@ float trainer_train_step(uint32_t label) {
   const int32_t block00_pointwise2_output_gradient_from_block00_residual_exponent = block00_sum_gradient_from_pool_exponent + 1;
   /* 14 block00.pointwise2.masked_scale: masked_scale_i16 i16 3x3x4, bit 3x3x4 -> i16 3x3x4; path general: 4 channels */
   TRAINER_MARK(14u);
-  tb_masked_scale_general_i16((int16_t *)(trainer_arena + 152), (uint8_t *)(trainer_arena + 284), block00_pointwise2_gradient_multiplier, 9u, 4u);
+  tb_masked_scale_general_i16((int16_t *)(trainer_arena + 152), (uint8_t *)(trainer_arena + 304), block00_pointwise2_gradient_multiplier, 9u, 4u);
   const int32_t block00_pointwise2_output_accumulator_gradient_exponent = block00_pointwise2_output_gradient_from_block00_residual_exponent - 4;
   /* 15 block00.pointwise2.bias_update: bias_update_i16 i16 3x3x4 -> i32 4 */
   TRAINER_MARK(15u);
   tb_bias_update_i16((int16_t *)(trainer_arena + 152), block00_pointwise2_output_accumulator_gradient_exponent, state.block00_pointwise2_bias, &block00_pointwise2_bias_update, &step, 9u, 4u, 1073741824, trainer_arena + 0);
   /* 16 block00.pointwise2.grad_input: conv2d_grad_input_i16 i16 3x3x4 -> i16 3x3x4, 1x1 stride 1, 144 MACs; path pointwise */
   TRAINER_MARK(16u);
-  const int32_t block00_depthwise_output_gradient_from_block00_pointwise2_exponent = tb_conv2d_grad_input_pointwise_i16(&block00_pointwise2_geometry, (int16_t *)(trainer_arena + 152), block00_pointwise2_output_accumulator_gradient_exponent, &block00_pointwise2_weights, (int16_t *)(trainer_arena + 224), trainer_arena + 0);
+  const int32_t block00_depthwise_output_gradient_from_block00_pointwise2_exponent = tb_conv2d_grad_input_pointwise_i16(&block00_pointwise2_geometry, (int16_t *)(trainer_arena + 152), block00_pointwise2_output_accumulator_gradient_exponent, &block00_pointwise2_weights, (int16_t *)(trainer_arena + 384), trainer_arena + 0);
   /* 17 block00.pointwise2.weight_update: conv2d_update_i16 i16 3x3x4, i8 3x3x2 (scale 0.05, zero -4) -> i8 4x1x1x2, 1x1 stride 1, 72 MACs; path pointwise */
   TRAINER_MARK(17u);
-  tb_conv2d_update_pointwise_i16(&block00_pointwise2_trained_geometry, (int16_t *)(trainer_arena + 152), block00_pointwise2_output_accumulator_gradient_exponent, (int8_t *)(trainer_arena + 296), &block00_pointwise2_trained_weights, &block00_pointwise2_weight_update, &step, trainer_arena + 0);
+  tb_conv2d_update_pointwise_i16(&block00_pointwise2_trained_geometry, (int16_t *)(trainer_arena + 152), block00_pointwise2_output_accumulator_gradient_exponent, (int8_t *)(trainer_arena + 284), &block00_pointwise2_trained_weights, &block00_pointwise2_weight_update, &step, trainer_arena + 0);
   /* 18 block00.depthwise.masked_scale: masked_scale_i16 i16 3x3x4, bit 3x3x4 -> i16 3x3x4; path general: 4 channels */
   TRAINER_MARK(18u);
-  tb_masked_scale_general_i16((int16_t *)(trainer_arena + 224), (uint8_t *)(trainer_arena + 1396), block00_depthwise_gradient_multiplier, 9u, 4u);
+  tb_masked_scale_general_i16((int16_t *)(trainer_arena + 384), (uint8_t *)(trainer_arena + 1396), block00_depthwise_gradient_multiplier, 9u, 4u);
   const int32_t block00_depthwise_output_accumulator_gradient_exponent = block00_depthwise_output_gradient_from_block00_pointwise2_exponent - 4;
   /* 19 block00.depthwise.bias_update: bias_update_i16 i16 3x3x4 -> i32 4 */
   TRAINER_MARK(19u);
-  tb_bias_update_i16((int16_t *)(trainer_arena + 224), block00_depthwise_output_accumulator_gradient_exponent, state.block00_depthwise_bias, &block00_depthwise_bias_update, &step, 9u, 4u, 1073741824, trainer_arena + 0);
-  /* 20 block00.depthwise.weight_update: depthwise_conv2d_update_i16 i16 3x3x4, i8 3x3x4 (scale 0.05, zero -4) -> i8 2x3x3, 3x3 stride 1, 162 MACs */
+  tb_bias_update_i16((int16_t *)(trainer_arena + 384), block00_depthwise_output_accumulator_gradient_exponent, state.block00_depthwise_bias, &block00_depthwise_bias_update, &step, 9u, 4u, 1073741824, trainer_arena + 0);
+  /* 20 block00.depthwise.weight_update: depthwise_conv2d_update_i16 i16 3x3x4, i8 3x3x4 (scale 0.05, zero -4) -> i8 2x3x3, 3x3 stride 1, 162 MACs; path short */
   TRAINER_MARK(20u);
-  tb_depthwise_conv2d_update_i16(&block00_depthwise_trained_geometry, (int16_t *)(trainer_arena + 224), block00_depthwise_output_accumulator_gradient_exponent, (int8_t *)(trainer_arena + 1324), &block00_depthwise_trained_weights, &block00_depthwise_weight_update, &step, 0);
+  tb_depthwise_update_short_i16(&block00_depthwise_trained_geometry, (int16_t *)(trainer_arena + 384), block00_depthwise_output_accumulator_gradient_exponent, (int8_t *)(trainer_arena + 1324), &block00_depthwise_trained_weights, &block00_depthwise_weight_update, &step, trainer_arena + 0);
   TRAINER_MARK(21u);
   steps += 1u;
   return loss;
