@@ -101,7 +101,7 @@ def depthwise_grad_reads_ahead(g: ConvGeometry) -> bool:
 
 
 def depthwise_update_scratch(g: ConvGeometry) -> int:
-    """Of depthwise_conv2d_update_i16: the sums of some channels, in groups of four; longer ones stay in registers."""
+    """Of depthwise_conv2d_update_i16: sums of a few channels, each in groups of four; none for long sums."""
     taps = g.kernel_height * g.kernel_width
     return 4 * LARGEST_LANES * -(-taps // 4) * 4 if g.out_height * g.out_width <= SHORT_SUM else 0
 
