@@ -6,6 +6,7 @@ for in batches whose order comes from the seed alone, so that whoever answers ma
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +21,9 @@ from engine.search.space import CLASSIFIER, Choice, describe
 Costs = Callable[[Sequence[Choice]], Sequence[int]]
 """Bytes of each choice. A figure above the budget may be a lower bound."""
 
-DEFAULT_EVALUATIONS = 4000
+DEFAULT_EVALUATIONS = 10_000
 BATCH = 32
-PARENTS = 16
+PARENTS = 8
 FIRST_BATCH = 128
 REPAIRED = 0.5
 """Share of children that are made from what was over the budget, by taking something away."""
@@ -62,6 +63,7 @@ class _Search:
         self.contributions, self.budget = contributions, budget
         self._costs, self._evaluations = costs, evaluations
         self.known: dict[Choice, int] = {}
+        self._within: dict[Choice, tuple[float, int, Choice]] = {}
         self.progress: list[tuple[int, float]] = []
         self.ask([CLASSIFIER])
         if self.known[CLASSIFIER] > budget:
@@ -77,16 +79,30 @@ class _Search:
     def ask(self, choices: Sequence[Choice]) -> None:
         for choice, cost in zip(choices, self._costs(choices), strict=True):
             self.known[choice] = cost
-        self.progress.append((len(self.known), self.contributions.total(self.ranked(1)[0])))
+            if cost <= self.budget:
+                # What sorts first is best: the largest total, of equal ones the cheapest.
+                self._within[choice] = (-self.contributions.total(choice), cost, choice)
+        self.progress.append((len(self.known), self.contributions.total(self.best)))
 
-    def ranked(self, count: int) -> list[Choice]:
-        """The best choices within the budget: largest total first, of equal ones the cheapest."""
-        fitting = [choice for choice, cost in self.known.items() if cost <= self.budget] or [CLASSIFIER]
-        return sorted(fitting, key=lambda c: (-self.contributions.total(c), self.known[c], c))[:count]
+    @property
+    def best(self) -> Choice:
+        return min(self._within.values())[2] if self._within else CLASSIFIER
+
+    def parents(self) -> list[Choice]:
+        """The best choices within the budget, and the best one of every depth.
+
+        A deeper scheme has to give up weights to stay within the budget, and is worse until it has found
+        those it can do without: without a place of its own it would not live to find them.
+        """
+        ranked = sorted(self._within.values())
+        chosen = dict.fromkeys(choice for _, _, choice in ranked[:PARENTS])
+        of_depth = {choice.depth: choice for _, _, choice in reversed(ranked)}
+        chosen |= dict.fromkeys(of_depth[depth] for depth in sorted(of_depth))
+        return list(chosen)
 
     def over(self, batch: Sequence[Choice]) -> list[Choice]:
-        """Of `batch` what is over the budget, but would be a parent if it were not."""
-        worst = self.contributions.total(self.ranked(PARENTS)[-1])
+        """Of `batch` what is over the budget, but would be among the best if it were not."""
+        worst = -heapq.nsmallest(PARENTS, self._within.values())[-1][0]
         return [
             choice
             for choice in batch
@@ -105,7 +121,7 @@ class _Search:
         return list(found)
 
     def found(self) -> Found:
-        best = self.ranked(1)[0]
+        best = self.best
         return Found(
             best,
             self.known[best],
@@ -133,7 +149,7 @@ def evolve(
     batch = search.new(lambda: random_choice(contributions, generator), FIRST_BATCH)
     while batch:
         search.ask(batch)
-        children = partial(_child, search.ranked(PARENTS), search.over(batch), contributions, generator)
+        children = partial(_child, search.parents(), search.over(batch), contributions, generator)
         batch = search.new(children, BATCH) or search.new(
             lambda: random_choice(contributions, generator), BATCH
         )

@@ -58,8 +58,13 @@ def search(
     ] = 4,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of evolution and random search.")] = 0,
     evaluations: Annotated[
-        int, typer.Option("--evaluations", min=1, help="Schemes that evolution and random search ask about.")
-    ] = 4000,
+        int | None,
+        typer.Option(
+            "--evaluations",
+            min=1,
+            help="Schemes that evolution and random search ask about; default: 10000, for sram 3000.",
+        ),
+    ] = None,
     threshold: Annotated[
         float, typer.Option("--threshold", min=0.0, help="freeze: how far the measure may fall.")
     ] = 0.01,

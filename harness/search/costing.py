@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from engine.schemes import extra_memory
@@ -36,9 +37,12 @@ class Costing:
 
     def costs(self, choices: Sequence[Choice]) -> list[int]:
         """What the budget limits, of each; a figure above the budget may be a lower bound."""
-        if self.request.cost == "sram":
-            return self.plans.peaks(choices, self.request.budget, self.overhead)
-        return [self.extra_memory(choice) for choice in choices]
+        if self.request.cost == "analytic":
+            return [self._analytic.bytes(choice) for choice in choices]
+        least = {choice: self._least_peak(choice) for choice in choices}
+        wanted = [choice for choice in choices if least[choice] <= self.request.budget]
+        peaks = dict(zip(wanted, self.plans.peaks(wanted, self.request.budget, self.overhead), strict=True))
+        return [peaks.get(choice, least[choice]) for choice in choices]
 
     def cost(self, choice: Choice) -> int:
         """What the budget limits, exactly."""
@@ -59,12 +63,27 @@ class Costing:
         """
         request = self.request
         if request.cost == "analytic":
-            found = optimum(contributions, analytic_costs(request.space, request.backbone), request.budget)
+            found = optimum(contributions, self._analytic, request.budget)
             return found, None if found is None else contributions.total(found)
-        arena = smallest_arena(self.plans.exact(CLASSIFIER).arena)
-        states: AdditiveCosts = state_costs(request.space, request.backbone, request.setting.options)
-        bound = optimum(contributions, states, max(0, request.budget - self.overhead - arena))
+        beside = self.overhead + self._smallest_arena
+        bound = optimum(contributions, self._states, max(0, request.budget - beside))
         return None, None if bound is None else contributions.total(bound)
+
+    def _least_peak(self, choice: Choice) -> int:
+        """A lower bound of the peak that takes no planning."""
+        return self._states.bytes(choice) + self._smallest_arena + self.overhead
+
+    @cached_property
+    def _analytic(self) -> AdditiveCosts:
+        return analytic_costs(self.request.space, self.request.backbone)
+
+    @cached_property
+    def _states(self) -> AdditiveCosts:
+        return state_costs(self.request.space, self.request.backbone, self.request.setting.options)
+
+    @cached_property
+    def _smallest_arena(self) -> int:
+        return smallest_arena(self.plans.exact(CLASSIFIER).arena)
 
     def measure(self, choice: Choice) -> None:
         """Run a few steps on the target and find the bytes it needs; nothing where there is no target."""

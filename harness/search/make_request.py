@@ -22,7 +22,7 @@ from harness.run.request import check_gradients, check_roundings, check_targets
 from harness.run.session import STEP_SECONDS
 from harness.search.budget import parse_budget
 from harness.search.folds import make_folds
-from harness.search.request import COSTS, DEFAULT_RATES, METHODS, SearchRequest
+from harness.search.request import COSTS, DEFAULT_EVALUATIONS, DEFAULT_RATES, METHODS, SearchRequest
 from harness.search.scores import MEASURES
 from harness.search.setting import TARGET, Setting
 from harness.targets import load_target
@@ -47,7 +47,7 @@ class Wishes:
     seeds: int
     folds: int
     seed: int
-    evaluations: int
+    evaluations: int | None
     threshold: float
     order: str
     rounding: str
@@ -105,7 +105,7 @@ def make_search(wishes: Wishes) -> SearchRequest:
         cost=wishes.cost,
         budget=budget,
         seed=wishes.seed,
-        evaluations=wishes.evaluations,
+        evaluations=wishes.evaluations or DEFAULT_EVALUATIONS[wishes.cost],
         seeds=tuple(range(wishes.seeds)),
         rates=rates,
         measure=wishes.measure,
