@@ -10,7 +10,7 @@ from pyocd.core.exceptions import ProbeError
 
 from harness.devices.gdbrsp.client import RspClient
 
-SMALLEST_BULK = 1 << 14
+SMALLEST_BULK = 1 << 12
 """Bytes; for fewer, packets are as fast."""
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from pyocd.core.exceptions import ProbeError
+from pyocd.core.exceptions import ProbeError, TargetError
 
 from harness.devices.gdbrsp.connection import RspConnection
 from harness.devices.gdbrsp.dialect import ECHO_SECONDS, QEMU, SIGINT, SIGTRAP, Dialect
@@ -100,7 +100,7 @@ class RspClient:
         return replies
 
     def monitor(self, command: str) -> str:
-        """What a command of the emulator's monitor prints; raises ProbeError if it failed."""
+        """What a command of the emulator's monitor prints; raises TargetError if it failed."""
         reply = self.request(b"qRcmd," + command.encode().hex().encode())
         printed: list[bytes] = []
         while reply[:1] == b"O" and reply != b"OK":
@@ -111,7 +111,7 @@ class RspClient:
         text = self._unhex(b"".join(printed)).decode("utf-8", "replace")
         failure = self.dialect.monitor_failure
         if failure is not None and re.search(failure, text):
-            raise ProbeError(f"the emulator's monitor command {command!r} failed: {' '.join(text.split())}")
+            raise TargetError(f"the emulator's monitor command {command!r} failed: {' '.join(text.split())}")
         return text
 
     # Running and stopping

@@ -1,7 +1,9 @@
 """Targets and firmware for the device tests; the firmware is built here, with the real toolchain."""
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +21,30 @@ CORES = {
     "cortex-m33": ("mps2-an505", ""),
     "cortex-m55": ("mps3-an547", ""),
 }
+
+
+STAND_IN = Path(__file__).parent / "renode_stand_in" / "stand_in.py"
+
+
+class StandIn:
+    """`play(NAME)` chooses a fault; `complaints` is what was done that Renode does not forgive."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder = folder / "bin"
+        self._folder.mkdir()
+        self.journal = folder / "journal"
+        monkeypatch.setenv("PATH", f"{self._folder}{os.pathsep}{os.environ['PATH']}")
+        self.play(None)
+
+    def play(self, fault: str | None) -> None:
+        program = self._folder / "renode"
+        words = [sys.executable, str(STAND_IN), "--journal", str(self.journal)]
+        words += ["--play", fault] if fault else []
+        program.write_text(f'#!/bin/sh\nexec {" ".join(words)} "$@"\n')
+        program.chmod(0o755)
+
+    def complaints(self) -> list[str]:
+        return self.journal.read_text().splitlines() if self.journal.exists() else []
 
 
 @pytest.fixture(scope="session")
@@ -92,3 +118,12 @@ def device(needs_emulator: None, soon: Deadline) -> Iterator[QemuDevice]:
 def loaded(device: QemuDevice, firmware: Path, soon: Deadline) -> QemuDevice:
     device.load(firmware, soon)
     return device
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """Makes the stand-in the program `renode`; nothing may be done that Renode would not forgive."""
+    pytest.importorskip("unicorn", reason="the stand-in for Renode needs the PyPI package unicorn")
+    program = StandIn(tmp_path, monkeypatch)
+    yield program
+    assert program.complaints() == []

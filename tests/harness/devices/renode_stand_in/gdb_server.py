@@ -9,6 +9,8 @@ from monitor import CommandError
 
 DELAY = 0.01
 """Seconds after which a trap that means nothing follows a stop; up to 23 ms were measured."""
+CROSSING = 0.2
+"""Seconds in which an interrupt may cross a stop on the wire."""
 GENERAL = {**{n: f"r{n}" for n in range(13)}, 13: "sp", 14: "lr", 15: "pc"}
 SPECIAL = {18: "control", 19: "basepri", 20: "vtor", 22: "inactive", 25: "xpsr"}
 MASKS = {28: "primask", 30: "faultmask"}
@@ -34,6 +36,7 @@ class GdbServer:
         self._order = itertools.count()
         self._steps = 0
         self._stopped_at_breakpoint = False
+        self._stopped_at = 0.0
 
     # The connection
 
@@ -89,7 +92,8 @@ class GdbServer:
 
     def _interrupt(self):
         if not self._machine.running:
-            self._journal("0x03 to a target that stands still is never answered")
+            if time.monotonic() > self._stopped_at + CROSSING:
+                self._journal("0x03 to a target that stands still is never answered")
         elif self._fault != "ignores-interrupt":
             self._machine.running = False
             self._stopped_at_breakpoint = False
@@ -100,6 +104,7 @@ class GdbServer:
     def report(self, stop):
         """The machine stopped by itself."""
         kind, address = stop
+        self._stopped_at = time.monotonic()
         self._stopped_at_breakpoint = True
         if kind == "lost":
             self._send(b"X06")

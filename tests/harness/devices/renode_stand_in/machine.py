@@ -19,14 +19,15 @@ from unicorn import (
     UC_HOOK_MEM_WRITE_UNMAPPED,
     UC_MODE_MCLASS,
     UC_MODE_THUMB,
-    UC_QUERY_TIMEOUT,
     Uc,
     UcError,
     arm_const,
 )
 from usart import Usart
 
-SLICE_MICROSECONDS = 5000
+SLICE = 50_000
+"""Instructions between two looks at the sockets. Not a time: a run that a timer ends leaves wrong registers."""
+WFI = b"\x30\xbf"
 REGISTERS = {
     **{f"r{n}": getattr(arm_const, f"UC_ARM_REG_R{n}") for n in range(13)},
     **{f"d{n}": getattr(arm_const, f"UC_ARM_REG_D{n}") for n in range(16)},
@@ -37,7 +38,7 @@ REGISTERS = {
     "inactive": arm_const.UC_ARM_REG_PSP,
 }
 USART1_IRQ = 37
-SYSTEM = 0xE0000000
+SYSTEM, RAM = 0xE0000000, 0x20000000
 CPUID, MPU_TYPE, CFSR, MMFAR = 0xE000ED00, 0xE000ED90, 0xE000ED28, 0xE000ED34
 CYCCNT, SYST_CVR, SYST_RVR = 0xE0001004, 0xE000E018, 0xE000E014
 ISER1, ICER1 = 0xE000E104, 0xE000E184
@@ -124,6 +125,8 @@ class Machine:
 
     def write(self, address, data):
         self._uc.mem_write(address, data)
+        if address < RAM:
+            self._uc.ctl_flush_tb()  # it may be code that has run
 
     def peek(self, address, length):
         """None where nothing is mapped; the memory protection is not asked."""
@@ -174,26 +177,26 @@ class Machine:
 
     def step(self):
         self._passing = self.get("pc")
-        return self._run(count=1)
+        return self._run(1)
 
     @property
     def busy(self):
         return self.running and not self._asleep
 
     def run_slice(self):
-        stop = self._run(timeout=SLICE_MICROSECONDS)
+        stop = self._run(SLICE)
         if stop:
             self.running = False
         return stop
 
     # The processor
 
-    def _run(self, timeout=0, count=0):
+    def _run(self, count):
         """Why the machine stopped, or None when it goes on: ("break" | "watch" | "lost", address)."""
         self._stop = self._fault = None
         pc = self.get("pc")
         try:
-            self._uc.emu_start(pc | 1, 0xFFFFFFFE, timeout=timeout, count=count)
+            self._uc.emu_start(pc | 1, 0xFFFFFFFE, count=count)
         except UcError as error:
             if error.errno == UC_ERR_INSN_INVALID:
                 self._system[CFSR] = self._system.get(CFSR, 0) | 1 << 16
@@ -202,8 +205,8 @@ class Machine:
                 raise
         if self._fault is not None:
             self._enter(self._fault)
-        elif self._stop is None and not count and not self._uc.query(UC_QUERY_TIMEOUT):
-            self._asleep = True  # nothing else ends a run: WFI
+        elif self._stop is None and self.read(self.get("pc") - 2, 2) == WFI:
+            self._asleep = True
             self._wake()
         return self._stop
 

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import sys
 from pathlib import Path
 
 
@@ -9,6 +10,11 @@ class CommandError(Exception):
     def __init__(self, command, reason):
         super().__init__(reason)
         self.command = command
+
+
+def say(text):
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def listen(port):
@@ -40,11 +46,8 @@ class Monitor:
     def _table(self):
         machine = self._machine
         return (
-            (
-                r"\$(\w+)\?=(.*)",
-                lambda name, value: self._variables.setdefault(name, value.strip('"')) and None,
-            ),
-            (r"\$(\w+)=(.*)", lambda name, value: self._variables.__setitem__(name, value.strip('"'))),
+            (r"\$(\w+)\?=(.*)", self._set_default),
+            (r"\$(\w+)=(.*)", self._set),
             (r"include @(\S+)", self._include),
             (r'mach create "(\w+)"', lambda name: setattr(self, "machine_name", name)),
             (r"machine LoadPlatformDescription (\S+)", lambda path: machine.build(self._path(path))),
@@ -55,7 +58,7 @@ class Monitor:
             (r'emulation CreateServerSocketTerminal (\S+) "(\w+)" false', self._terminal_server),
             (r"connector Connect sysbus\.usart1 (\w+)", self._connect),
             (r"machine StartGdbServer (\S+) false", self._start_gdb),
-            (r'log "(.*)"', lambda text: print(text, flush=True)),
+            (r'log "(.*)"', lambda text: say(text + "\n")),
             (r"version", lambda: "Renode, version 1.16.1.0 (stand-in)\n"),
             (r"pause", machine.pause),
             (r"machine Reset", self._reset),
@@ -65,6 +68,12 @@ class Monitor:
             (r"sysbus LoadBinary @(\S+) (\S+)", self._load_binary),
             (r"sysbus\.(\w+) DumpBinary @(\S+) (\S+) (\S+)", self._dump_binary),
         )
+
+    def _set(self, name, value):
+        self._variables[name] = value.strip('"')
+
+    def _set_default(self, name, value):
+        self._variables.setdefault(name, value.strip('"'))
 
     def _value(self, text):
         return self._variables[text[1:]] if text.startswith("$") else text.strip('"')
@@ -96,9 +105,7 @@ class Monitor:
 
     def _terminal_server(self, port, name):
         if self._fault == "error-line":
-            raise CommandError(
-                f'emulation CreateServerSocketTerminal {port} "{name}" false', "Address already in use"
-            )
+            raise CommandError("emulation CreateServerSocketTerminal", "Address already in use")
         self.uart_server = listen(int(self._value(port)))
         self._terminal = name
 

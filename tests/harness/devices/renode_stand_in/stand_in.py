@@ -1,21 +1,22 @@
-"""A program that behaves as Renode 1.16.1 was measured to, as far as the harness sees it: for tests without Renode.
+"""A program that behaves as Renode 1.16.1 was measured to, as far as the harness sees it.
 
-Arguments, monitor, script, GDB server with its quirks, and serial socket are as measured; the processor is the
-Unicorn library (a Cortex-M7) with a USART, a cycle counter and a memory protection unit around it. It counts
-nothing: CYCCNT moves, but not by instructions.
+Arguments, monitor, script, GDB server with its quirks, and serial socket are as measured; the processor is
+the Unicorn library (a Cortex-M7) with a USART, a cycle counter and a memory protection unit around it. It
+counts nothing: CYCCNT moves, but not by instructions.
 
-`--play NAME` (before Renode's own arguments) plays one of the FAULTS. `--journal FILE` gets a line for each thing
-done that Renode does not forgive.
+`--play NAME` (before Renode's own arguments) plays one of the FAULTS. `--journal FILE` gets a line for each
+thing done that Renode does not forgive.
 """
 
 import os
 import selectors
 import sys
 import time
+from pathlib import Path
 
 from gdb_server import GdbServer
 from machine import Machine
-from monitor import CommandError, Monitor
+from monitor import CommandError, Monitor, say
 
 FAULTS = {
     "never-ready": "prints its banner and nothing more",
@@ -51,7 +52,7 @@ def main():
 
     def journal(line):
         if journal_path:
-            with open(journal_path, "a") as file:
+            with Path(journal_path).open("a") as file:
                 file.write(line + "\n")
 
     if missing:
@@ -59,7 +60,7 @@ def main():
     for variable in ("HOME", "TMPDIR"):
         if "trainbench-emulator-" not in os.environ.get(variable, ""):
             journal(f"{variable} is shared with others")
-    print("Renode, version 1.16.1.0 (stand-in)\n(monitor) ", end="", flush=True)
+    say("Renode, version 1.16.1.0 (stand-in)\n(monitor) ")
     if fault == "dies-at-start":
         sys.exit(1)
     machine = Machine(journal)
@@ -70,9 +71,9 @@ def main():
             for command in commands:
                 monitor.execute(command)
     except CommandError as error:
-        print(f"There was an error executing command '{error.command}'\n{error}")
+        say(f"There was an error executing command '{error.command}'\n{error}\n")
     if fault != "never-ready":
-        print(f"({monitor.machine_name or 'monitor'}) ", end="", flush=True)
+        say(f"({monitor.machine_name or 'monitor'}) ")
     serve(machine, monitor, fault, journal)
 
 

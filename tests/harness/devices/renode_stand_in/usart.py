@@ -1,4 +1,4 @@
-"""USART of an STM32F7, its other end a socket. Receives without limit and without a baud rate, as Renode's does."""
+"""USART of an STM32F7, its other end a socket. It receives without limit and baud rate, as Renode's."""
 
 CR1, ISR, ICR, RDR, TDR = 0x00, 0x1C, 0x20, 0x24, 0x28
 RECEIVE_INTERRUPT, ENABLED = 1 << 5, 0b1101
