@@ -28,8 +28,10 @@ _RECTIFIED_ZERO = -128
 _RELU6 = 6.0
 _LARGEST_CHANNELS = 65_535
 """The kernels count channels in 16 bits."""
-_LARGEST_FAN_IN = 65_536
+_LARGEST_SUM = 65_536
 """Products in a sum: it stays finite whatever training makes of the weights (docs/numerics.md)."""
+_LARGEST_WEIGHT = 2.0**60
+"""What updates keep weights and biases within."""
 
 
 def lower_float(backbone: Backbone, scheme: Scheme, *, classes: int, update_factor: float = 1.0) -> Module:
@@ -110,7 +112,7 @@ class _Lowering:
         return total
 
     def _convolution(self, layer: ConvLayer, x: str) -> str:
-        _check_size(layer)
+        _check_range(layer)
         builder, name, update = self.builder, layer.name, self.updates[layer.name]
         weights = self._weights(layer, update)
         store_bias = builder.state if update.bias else builder.constant
@@ -166,13 +168,22 @@ class _Lowering:
         return self.builder.constant(name, DType.FLOAT32, data)
 
 
-def _check_size(layer: ConvLayer) -> None:
-    channels, fan_in = max(layer.in_channels, layer.out_channels), layer.weight[0].size
+def _check_range(layer: ConvLayer) -> None:
+    """Refuse a layer that the kernels cannot count, or whose sums could become infinite."""
+    channels = max(layer.in_channels, layer.out_channels)
     if channels > _LARGEST_CHANNELS:
         raise NetworkFileError(
             f"layer {layer.name}: it has {channels} channels; at most {_LARGEST_CHANNELS} are possible"
         )
-    if fan_in > _LARGEST_FAN_IN:
+    products = layer.kernel_size**2 * (1 if layer.depthwise else channels)
+    if products > _LARGEST_SUM:
         raise NetworkFileError(
-            f"layer {layer.name}: a sum has {fan_in} products; at most {_LARGEST_FAN_IN} are possible"
+            f"layer {layer.name}: a sum has {products} products; at most {_LARGEST_SUM} are possible"
         )
+    for name, values in (("weights", real_weights(layer)), ("biases", real_bias(layer))):
+        largest = float(np.abs(values).max())
+        if not largest <= _LARGEST_WEIGHT:
+            raise NetworkFileError(
+                f"layer {layer.name}: its real {name} reach {largest:.3g}; at most {_LARGEST_WEIGHT:.3g} are "
+                "possible"
+            )

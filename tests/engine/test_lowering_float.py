@@ -103,6 +103,21 @@ def test_an_activation_function_after_a_sum_is_refused(backbone: Backbone) -> No
         lower_float(replace(backbone, blocks=tuple(blocks)), full(backbone), classes=3)
 
 
+def test_what_could_become_infinite_is_refused(backbone: Backbone) -> None:
+    scales = np.full_like(backbone.stem.weight_scales, 1e17)
+    stem = replace(backbone.stem, weight_scales=scales)
+    with pytest.raises(
+        NetworkFileError, match=r"layer stem: its real weights reach 1\.27e\+19; at most 1\.15e\+18"
+    ):
+        lower_float(replace(backbone, stem=stem), full(backbone), classes=3)
+    wide = np.zeros((5, 7282, 3, 3), np.int8)
+    stem = replace(backbone.stem, weight=wide)
+    with pytest.raises(
+        NetworkFileError, match="layer stem: a sum has 65538 products; at most 65536 are possible"
+    ):
+        lower_float(replace(backbone, stem=stem), Scheme("none", "", 0, ()), classes=3)
+
+
 @pytest.mark.parametrize("scheme_name", ["full", "sparse", "bias-only", "last-layer"])
 def test_gradients_are_finite_differences(backbone: Backbone, scheme_name: str) -> None:
     module = training_module(backbone, schemes(backbone)[scheme_name], precision="fp32")
