@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from harness.errors import ResultsError
 from harness.results.comparison import compare
 from harness.results.document import RunDocument
 from harness.results.paper import PaperDocument
@@ -23,17 +22,11 @@ from reports.provenance import origins
 from reports.references import reference_table
 
 
-def render_paper(document: PaperDocument, runs: Sequence[RunDocument]) -> str:
-    """One HTML page; `runs` are those that `document` names, in its order.
-
-    Raises ResultsError where they are not.
-    """
-    if len(runs) != len(document.runs):
-        raise ResultsError(f"the paper document names {len(document.runs)} runs, but {len(runs)} are given")
-    by_path = dict(zip(document.runs, runs, strict=True))
+def render_paper(document: PaperDocument, runs: Mapping[str, RunDocument]) -> str:
+    """One HTML page; `runs` are those that `document` names, by these names."""
     charts: dict[str, Chart] = {
         chart.identifier: chart
-        for chart in (memory_chart(document, by_path), accuracy_chart(document))
+        for chart in (memory_chart(document, runs), accuracy_chart(document))
         if chart.choices
     }
     return render_page(
@@ -47,10 +40,10 @@ def render_paper(document: PaperDocument, runs: Sequence[RunDocument]) -> str:
         beside=beside_tables(document),
         quotients=quotient_table(document),
         orders=order_blocks(document),
-        cells=cell_tables(document, by_path),
+        cells=cell_tables(document, runs),
         missing=missing_table(document),
-        peers=peer_tables(runs),
-        origins=origins(runs) if runs else None,
+        peers=peer_tables(list(runs.values())),
+        origins=origins(list(runs.values())) if runs else None,
     )
 
 

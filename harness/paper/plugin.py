@@ -179,4 +179,4 @@ def _run(suite: PaperSuite, request: pytest.FixtureRequest) -> Ran | str:
         runs = load_runs(wanted.out, document)
     except EXPECTED as error:
         return str(error)
-    return Ran(document, dict(zip(document.runs, runs, strict=True)))
+    return Ran(document, runs)

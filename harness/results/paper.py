@@ -202,13 +202,13 @@ def load_paper(folder: Path) -> PaperDocument:
         raise ResultsError(f"{path} is not a valid paper document: {where}: {first['msg']}") from error
 
 
-def load_runs(folder: Path, document: PaperDocument) -> list[RunDocument]:
-    """The run documents that `document` names; ResultsError for one outside `folder`."""
+def load_runs(folder: Path, document: PaperDocument) -> dict[str, RunDocument]:
+    """The run documents that `document` names, by these names; ResultsError for one outside `folder`."""
     root = folder.resolve()
-    found = []
+    found = {}
     for name in document.runs:
         path = (root / name).resolve()
         if not path.is_relative_to(root):
             raise ResultsError(f"{folder / FILE_NAME} names {name!r}, which is outside of its folder")
-        found.append(load_document(path))
+        found[name] = load_document(path)
     return found

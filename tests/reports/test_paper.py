@@ -133,11 +133,6 @@ def test_the_report_of_a_folder_reads_its_runs(tmp_path: Path, factory: ModuleTy
     assert run.provenance.elf_digest in page
 
 
-def test_runs_have_to_be_those_that_are_named() -> None:
-    with pytest.raises(ResultsError, match="names 1 runs, but 0 are given"):
-        render_paper(papers.paper(), [])
-
-
 browser_tests = _load("test_browser")
 browser = browser_tests.browser
 pytest_browser = [pytest.mark.browser, browser_tests.pytestmark[1]]
@@ -152,7 +147,7 @@ def in_browser(test: object) -> object:
 @pytest.fixture(scope="module")
 def page(factory: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = factory.document("full", "qemu-mps2-an500", 0)
-    return browser_tests.written(tmp_path_factory, render_paper(papers.paper(), [run]))
+    return browser_tests.written(tmp_path_factory, render_paper(papers.paper(), {papers.RUN: run}))
 
 
 @in_browser
@@ -193,7 +188,9 @@ def test_hostile_strings_stay_text(
 ) -> None:
     document = papers.hostile(papers.paper(), HOSTILE)
     run = factory.hostile(factory.document("full", "qemu-mps2-an500", 0), HOSTILE)
-    browser_tests.show(browser, browser_tests.written(tmp_path_factory, render_paper(document, [run])))
+    browser_tests.show(
+        browser, browser_tests.written(tmp_path_factory, render_paper(document, {papers.RUN + HOSTILE: run}))
+    )
     browser.execute_script("document.querySelectorAll('details').forEach((part) => { part.open = true })")
     assert browser.execute_script("return window.pwned") is None
     assert browser.get_log("browser") == []
