@@ -26,7 +26,7 @@ from unicorn import (
 from usart import Usart
 
 SLICE = 50_000
-"""Instructions between two looks at the sockets. Not a time: a run that a timer ends leaves wrong registers."""
+"""Instructions between two looks at the sockets. A run that a timer ends leaves wrong registers at times."""
 WFI = b"\x30\xbf"
 REGISTERS = {
     **{f"r{n}": getattr(arm_const, f"UC_ARM_REG_R{n}") for n in range(13)},
