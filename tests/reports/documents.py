@@ -269,7 +269,10 @@ def operator_ticks(memory: MemoryPlan) -> tuple[OperatorTicks, ...]:
 def hostile(run: RunDocument, payload: str, spare: str = "") -> RunDocument:
     """`run` with `payload` at the end of every string that is free text, but for fields named `spare`."""
     fields = run.model_dump()
-    closed = {"status", "kind", "unit", "phase", "what", "rounding", "gradient", "rule", "precision"}
+    closed = {
+        *("status", "failure", "kind", "unit", "phase", "what"),
+        *("rounding", "gradient", "rule", "precision"),
+    }
 
     def poison(value: Any, key: str, inside: str) -> Any:
         if isinstance(value, dict):
