@@ -20,9 +20,8 @@ from small_networks import (
     wide_backbone,
 )
 from test_bit_exact import built, unmoved
-from trainer_builds import FLAGS, STRICT, KernelObjects, run
+from trainer_builds import KernelObjects
 
-from engine.codegen.folder import FLOATING
 from engine.compiler import CompileOptions, compile_trainer, effective_options
 from engine.frontends.backbone import Backbone
 from engine.graph import DType, Phase, Role
@@ -153,16 +152,6 @@ def test_what_quantization_needs_is_not_asked_for(backbone: Backbone, tmp_path: 
     assert compiled.extra_memory_analytic == extra_memory(compiled.scheme, backbone, 32)
     int8 = CompileOptions(classes=CLASSES)
     assert effective_options(int8) is int8
-
-
-def test_the_folder_compiles_alone_and_without_warnings(backbone: Backbone, tmp_path: Path) -> None:
-    options = CompileOptions(classes=CLASSES, precision="fp32")
-    folder = compile_trainer(backbone, schemes(backbone)["sparse"], options, tmp_path / "trainer").folder
-    sources = [str(path) for path in sorted(folder.glob("*.c"))]
-    for compiler in ("gcc", "clang"):
-        run([compiler, "-O1", *FLAGS, *STRICT, "-shared", "-fPIC", *sources, "-o", str(tmp_path / "t.so")])
-    compile_trainer(backbone, schemes(backbone)["sparse"], CompileOptions(classes=CLASSES), folder)
-    assert list(folder.glob(f"{FLOATING}*")) == []
 
 
 def test_macs_are_those_of_the_quantized_network(backbone: Backbone) -> None:

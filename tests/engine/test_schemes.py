@@ -205,6 +205,8 @@ def test_extra_memory_counts_by_the_papers_rule(backbone: Backbone) -> None:
     channels, weights = last.in_size**2 * 9, last.weight.size
     expected = (mask_bits + 7) // 8 + channels + weights + 10
     assert extra_memory(Scheme("weights", "", 0, ((number, 1.0),)), backbone) == expected
+    wider = (mask_bits + 7) // 8 + 4 * (channels + weights + 10)
+    assert extra_memory(Scheme("weights", "", 0, ((number, 1.0),)), backbone, 32) == wider
 
 
 def test_trained_weights_of_depthwise_and_dense_layers(backbone: Backbone) -> None:
