@@ -99,7 +99,8 @@ class Suite(Strict):
     """One suite folder. `folder` is filled in by the loader.
 
     In the file a method may name `variants`: each makes another method, named "METHOD, VARIANT", with the
-    fields of that table of [variants] in place of the method's own.
+    fields of that table of [variants] in place of the method's own; {name = VARIANT, …} replaces some of
+    these.
     """
 
     name: str
@@ -211,14 +212,17 @@ def _with_variants(data: dict[str, Any]) -> dict[str, Any]:
             continue
         fields = {key: value for key, value in method.items() if key != "variants"}
         named = method.get("variants", ())
-        methods += [fields, *(_applied(fields, data.get("variants", {}), name) for name in named)]
+        methods += [fields, *(_applied(fields, data.get("variants", {}), variant) for variant in named)]
     return {**data, "methods": methods} if methods else data
 
 
-def _applied(fields: Mapping[str, Any], variants: Mapping[str, Any], name: str) -> dict[str, Any]:
-    own = str(fields.get("name", ""))
+def _applied(fields: Mapping[str, Any], variants: Mapping[str, Any], named: Any) -> dict[str, Any]:
+    """`named`: a variant's name, or a table with it and fields that replace the variant's."""
+    changes = dict(named) if isinstance(named, Mapping) else {"name": named}
+    own, name = str(fields.get("name", "")), str(changes.get("name", ""))
     scheme = fields.get("scheme") or own
-    return {**fields, "scheme": scheme, **_variant(variants, name), "name": variant_name(own, name)}
+    made = {**fields, "scheme": scheme, **_variant(variants, name), **changes}
+    return {**made, "name": variant_name(own, name)}
 
 
 def _variant(variants: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -135,6 +135,14 @@ def test_a_variant_is_a_method_with_other_fields() -> None:
     assert method_variants(suite, plain, ["no QAS"]) == (plain, variant)
 
 
+def test_a_method_replaces_fields_of_its_variant() -> None:
+    named = [{"name": "no QAS", "convolution_rates": [7.0]}]
+    methods = [{"name": "full", "learning_rate": 0.5, "variants": named}]
+    (_, variant) = Suite.model_validate(suite_fields(methods=methods)).methods
+    assert variant.name == "full, no QAS"
+    assert (variant.quantization_aware_scaling, variant.convolution_rates) == (False, (7.0,))
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
