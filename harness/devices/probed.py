@@ -57,7 +57,7 @@ class ProbedDevice(Device):
         self._check_fits(image)
         with self._talking(deadline, f"loading {elf.name}"):
             self._prepare_load()
-            self._program(elf)
+            self._program(image)
             for segment in image.segments:
                 deadline.check(f"reading {elf.name} back from {self.name}")
                 self._compare(elf, segment)
@@ -107,9 +107,9 @@ class ProbedDevice(Device):
     def _prepare_load(self) -> None:
         """Bring the core to where its memory can be programmed."""
 
-    def _program(self, elf: Path) -> None:
+    def _program(self, image: Image) -> None:
         programmer = FileProgrammer(self._session, progress=lambda done: None, no_reset=True)
-        programmer.program(str(elf), file_format="elf")
+        programmer.program(str(image.path), file_format="elf")
 
     def _read(self, address: int, length: int) -> bytes:
         # Through the access port: the core's own read looks each byte up among software breakpoints.

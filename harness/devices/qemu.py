@@ -42,7 +42,7 @@ class QemuDevice(EmulatedDevice):
         self._serial.attach(link)
         self._probe = GdbRemoteProbe.over(debug, target.name)
         with link_far, debug_far:
-            arguments = _arguments(program, target, link_far.fileno(), debug_far.fileno())
+            arguments = qemu_arguments(program, target, link_far.fileno(), debug_far.fileno())
             try:
                 self._process = ChildProcess(arguments, pass_fds=(link_far.fileno(), debug_far.fileno()))
             except BaseException:
@@ -78,7 +78,8 @@ class QemuDevice(EmulatedDevice):
         return Diagnosis("exited", how + (f" ({complaints[0]})" if complaints else ""))
 
 
-def _arguments(program: str, target: Target, link: int, debug: int) -> list[str]:
+def qemu_arguments(program: str, target: Target, link: int, debug: int) -> list[str]:
+    """How QEMU is started, with its serial line and GDB server on the descriptors `link` and `debug`."""
     assert target.qemu is not None
     return [
         *(program, "-machine", target.qemu.machine, "-nodefaults", "-no-user-config"),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness.deadline import Deadline
 from harness.devices.base import Diagnosis
+from harness.devices.elf import Image
 from harness.devices.emulated import EmulatedDevice
 from harness.devices.faults import TRAP_SYMBOL
 from harness.devices.gdbrsp.bulk import BulkFiles, NamedMemory
@@ -90,10 +91,12 @@ class RenodeDevice(EmulatedDevice):
     def _prepare_load(self) -> None:
         self.core.halt()
 
-    def _program(self, elf: Path) -> None:
+    def _program(self, image: Image) -> None:
+        # Not with pyOCD's programmer, which cuts into pages: a segment is one file.
         self._bulk.loading = True
         try:
-            super()._program(elf)
+            for segment in image.segments:
+                self.core.write_memory_block8(segment.address, segment.data)
         finally:
             self._bulk.loading = False
 

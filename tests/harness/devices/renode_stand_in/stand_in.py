@@ -10,6 +10,7 @@ thing done that Renode does not forgive.
 
 import os
 import selectors
+import socket
 import sys
 import time
 from pathlib import Path
@@ -102,6 +103,7 @@ def serve(machine, monitor, fault, journal):
                 machine.usart.connect(terminal)
             elif key.data == "gdb server":
                 connection = key.fileobj.accept()[0]
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 selector.register(connection, selectors.EVENT_READ, "gdb")
                 gdb.attach(connection)
             else:
