@@ -29,6 +29,7 @@ from engine.interpreter import LARGEST_LEARNING_RATE, Interpreter
 from engine.lowering import IMAGE
 from engine.operators import kind_of
 from engine.schemes import extra_memory, load_scheme
+from engine.update_rules import RULES
 from fixtures.schemes import LIBRARY
 
 COMMANDS = {
@@ -42,7 +43,7 @@ GCC = ("gcc", "-O2")
 CLANG = COMMANDS["clang -O3 -march=native"]
 
 
-@pytest.mark.parametrize("rule", ["sgd", "momentum"])
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(
     ("scheme_name", "accumulate"), [*product(("full", "sparse", "bias-only", "last-layer"), (1, 3))]
 )
@@ -82,7 +83,7 @@ def test_other_weights(kernel_objects: KernelObjects, tmp_path: Path, seed: int)
         assert unmoved(compiled, c, [image(10 * seed + step) for step in range(4)]) == []
 
 
-@pytest.mark.parametrize("rule", ["sgd", "momentum"])
+@pytest.mark.parametrize("rule", RULES)
 def test_extreme_learning_rates(
     backbone: Backbone, kernel_objects: KernelObjects, tmp_path: Path, rule: str
 ) -> None:
