@@ -29,8 +29,8 @@ def run_paper_suite(suite: PaperSuite, options: PaperOptions) -> None:
     from harness.results.paper import save_paper
     from reports import write_report
 
-    with busy("reading networks and datasets"):
-        request = make_paper_request(suite, options)
+    with busy("reading networks and datasets") as report:
+        request = make_paper_request(suite, options, report)
     with ProgressWatcher() as watcher:
         results = run_paper(request, watcher, lambda text: typer.echo(text, err=True))
     with busy("comparing with the paper"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fixtures.datasets import Report
 from fixtures.paper import find_network
 from harness.paper.options import PaperOptions, wanted_methods
 from harness.paper.suite import Accuracy, Column, Cost, PaperSuite, Reduced
@@ -72,7 +73,7 @@ def cost_parts(
 
 
 def accuracy_parts(
-    suite: PaperSuite, network: str, backbone: Path, out: Path, options: PaperOptions
+    suite: PaperSuite, network: str, backbone: Path, out: Path, options: PaperOptions, report: Report
 ) -> Iterator[Part]:
     """One part for each dataset that is given."""
     accuracy = suite.accuracy
@@ -90,7 +91,7 @@ def accuracy_parts(
         course = _course(accuracy, column, reduced)
         request = Request(
             suite=_suite_of_accuracy(suite, network, methods, specification, course),
-            inputs=read_inputs(suite.name, backbone, specification),
+            inputs=read_inputs(suite.name, backbone, specification, report=report),
             targets=(HOST,),
             methods=methods,
             seeds=tuple(range(course.seeds)),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.frontends import load_backbone
 from engine.schemes import network_shape
+from fixtures.datasets import Report, not_reported
 from fixtures.paper import Network, find_network
 from harness.errors import UsageError
 from harness.paper.options import PaperOptions, check_options, wanted_methods
@@ -43,8 +44,13 @@ class PaperRequest:
     """How it is reduced, one clause; empty: it is not."""
 
 
-def make_paper_request(suite: PaperSuite, options: PaperOptions) -> PaperRequest:
-    """Find the data of every cell and check it; UsageError for what is wrong, not for what is missing."""
+def make_paper_request(
+    suite: PaperSuite, options: PaperOptions, report: Report = not_reported
+) -> PaperRequest:
+    """Find the data of every cell and check it; UsageError for what is wrong, not for what is missing.
+
+    `report`: told of pictures read.
+    """
     check_options(suite, options)
     out = (options.out or default_out(suite.name)).absolute()
     parts: list[Part] = []
@@ -64,7 +70,7 @@ def make_paper_request(suite: PaperSuite, options: PaperOptions) -> PaperRequest
                 absent.append(Absent(protocol, name, dataset, method.name, reason))
         if isinstance(path, Path):
             parts += cost_parts(suite, name, path, out, options)
-            parts += accuracy_parts(suite, name, path, out, options)
+            parts += accuracy_parts(suite, name, path, out, options, report)
     check_targets(tuple(dict.fromkeys(target for part in parts for target in part.request.targets)))
     return PaperRequest(
         suite, out, tuple(parts), tuple(absent), tuple(remarks), describe_reduction(suite, options)
