@@ -84,6 +84,8 @@ class CompiledTrainer:
     updated_bias_layers: int
     updated_weight_layers: tuple[str, ...]
     trainable_values: int
+    updates: str
+    """One line: the update rule with its constants, and what comes before and after it."""
     extra_memory_analytic: int
     module: Module
 
@@ -102,7 +104,7 @@ def effective_options(options: CompileOptions) -> CompileOptions:
 
 def build_module(backbone: Backbone, scheme: Scheme, options: CompileOptions) -> tuple[Module, str]:
     """The complete training graph in execution order, verified after each pass; and the name of the order."""
-    _check_options(options)
+    check_options(options)
     options = effective_options(options)
     module = verify(_lowered(backbone, scheme, options))
     module = verify(
@@ -158,6 +160,7 @@ def compile_trainer(
     )
     plan_json += "\n"
     digest = hashlib.sha256(plan_json.encode()).hexdigest()
+    updates = _describe_updates(options)
     facts = SourceFacts(
         network=backbone.name,
         scheme=scheme.name,
@@ -167,7 +170,7 @@ def compile_trainer(
         arena_bytes=plan.arena_bytes,
         images_per_update=options.accumulate,
         rule=options.rule,
-        updates=_describe_updates(options),
+        updates=updates,
     )
     write_folder(
         out_dir,
@@ -193,13 +196,13 @@ def compile_trainer(
         updated_bias_layers=scheme.bias_last,
         updated_weight_layers=describe_weights(scheme),
         trainable_values=sum(tensor.elements for tensor in trained_state(module.graph)),
+        updates=updates,
         extra_memory_analytic=extra_memory(scheme, backbone, 32 if options.precision == "fp32" else 8),
         module=module,
     )
 
 
 def _describe_updates(options: CompileOptions) -> str:
-    """One line: the update rule with its constants, and what comes before and after it."""
     rule = options.rule
     if rule in ("momentum", "lars"):
         rule += f" {options.momentum:g}"
@@ -209,11 +212,14 @@ def _describe_updates(options: CompileOptions) -> str:
         if options.convolution_rate == 1
         else f", convolutions at {options.convolution_rate:g} times the rate"
     )
+    if options.precision == "fp32":
+        return f"{rule}{images}{rate}; float32 weights"
     scaling = "with" if options.qas else "without"
     return f"{rule}{images}, {scaling} quantization-aware scaling{rate}; {options.rounding} rounding"
 
 
-def _check_options(options: CompileOptions) -> None:
+def check_options(options: CompileOptions) -> None:
+    """Raise CodegenError for the first option that is out of range."""
     if options.rounding not in ROUNDINGS:
         raise CodegenError(f"rounding {options.rounding!r}; known are {', '.join(ROUNDINGS)}")
     if options.gradient not in GRADIENTS:

@@ -177,7 +177,8 @@ def _declare_rule(op: Operator, emitter: Emitter, update: str, prefix: str) -> s
     emitter.declare(
         f"{update}_rule",
         f"static const tb_rule_t {update}_rule = {{\n"
-        f"    .descend = {_DESCEND[rule_of(op)]}, {kept}, {constants}}};",
+        f"    .descend = {_DESCEND[rule_of(op)]}, .move_biases = tb_move_biases_by_rule,\n"
+        f"    {kept}, {constants}}};",
     )
     return f",\n    .rule = &{update}_rule"
 

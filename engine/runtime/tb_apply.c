@@ -43,23 +43,18 @@ void tb_apply_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, uin
 
 void tb_apply_biases(const tb_stream_t *stream, int32_t *biases, float *gradients, uint32_t count, int32_t limit) {
   const float learning_rate = stream->step->learning_rate, *scale = stream->update->scale;
-  const int stochastic = stream->update->rounding == TB_STOCHASTIC, ruled = stream->update->rule != NULL;
+  const int stochastic = stream->update->rounding == TB_STOCHASTIC;
   const uint32_t key = stream->key;
   for (uint32_t i = 0; stream->step->accumulate && i < count; i++) {
     tb_accumulated(stream->step, stream->update->accumulator, i, &gradients[i]);
   }
   if (!stream->step->apply) return;
-  if (ruled) {
-    for (uint32_t i = 0; i < count; i++) gradients[i] = -((learning_rate * scale[i]) * gradients[i]);
-    tb_descend(stream, 0, 1, gradients, count);
+  if (stream->update->rule != NULL) {
+    stream->update->rule->move_biases(stream, biases, gradients, count, limit);
+    return;
   }
   for (uint32_t i = 0; i < count; i++) {
-    const float d = ruled ? gradients[i] : -((learning_rate * scale[i]) * gradients[i]);
-    const float offset = stochastic ? tb_uniform(key + i) : 0.5f;
-    const int32_t n = tb_floor_f32(tb_clamp_f32(d, -1073741824.0f, 1073741824.0f) + offset);
-    const int32_t bias = biases[i];
-    /* 2^31 at the most, one more than an int32 holds: then the sum is too large whatever the limit. */
-    const int32_t moved = (int32_t)((uint32_t)bias + (uint32_t)n);
-    biases[i] = n > 0 && moved < bias ? limit : tb_clamp_i32(moved, -limit, limit);
+    const float d = -((learning_rate * scale[i]) * gradients[i]);
+    biases[i] = tb_moved_bias(biases[i], d, stochastic ? tb_uniform(key + i) : 0.5f, limit);
   }
 }

@@ -5,11 +5,11 @@
 #include "tb_internal.h"
 
 /* A tensor's updates within one step. */
-typedef struct {
+struct tb_stream {
   const tb_update_t *update;
   const tb_step_t *step;
   uint32_t key; /* of the tensor's stream, and of the first value given */
-} tb_stream_t;
+};
 
 /* tb_mix */
 TB_INLINE uint32_t tb_mixed(uint32_t x) {
@@ -48,6 +48,14 @@ void tb_apply_f32(const tb_stream_t *stream, float *values, uint32_t index, floa
 TB_INLINE void tb_descend(const tb_stream_t *stream, uint32_t index, uint32_t stride, float *values, uint32_t count) {
   const tb_rule_t *rule = stream->update->rule;
   if (rule != NULL) rule->descend(rule, stream->step, stream->update->first + index, stride, values, count);
+}
+
+/* A bias after a step d, rounded with an offset in [0, 1). */
+TB_INLINE int32_t tb_moved_bias(int32_t bias, float d, float offset, int32_t limit) {
+  const int32_t n = tb_floor_f32(tb_clamp_f32(d, -1073741824.0f, 1073741824.0f) + offset);
+  /* 2^31 at the most, one more than an int32 holds: then the sum is too large whatever the limit. */
+  const int32_t moved = (int32_t)((uint32_t)bias + (uint32_t)n);
+  return n > 0 && moved < bias ? limit : tb_clamp_i32(moved, -limit, limit);
 }
 
 /* A sum as a float, rounded once. */

@@ -51,10 +51,13 @@ typedef struct {
 
 /* A rule other than sgd, for one tensor: how its gradients become steps (docs/numerics.md, Updates). */
 typedef struct tb_rule tb_rule_t;
+typedef struct tb_stream tb_stream_t; /* tb_apply.h */
 struct tb_rule {
   /* `values` are -scale * gradient of stored values index, index + stride, ...; becomes what they are moved by. */
   void (*descend)(const tb_rule_t *rule, const tb_step_t *step, uint32_t index, uint32_t stride, float *values,
                   uint32_t count);
+  /* The same of biases, which it moves, from their gradients; a pointer so that sgd needs none of it. */
+  void (*move_biases)(const tb_stream_t *stream, int32_t *biases, float *gradients, uint32_t count, int32_t limit);
   float *momentum;      /* one per trained value */
   float *second_moment; /* of adam */
   float rate;           /* on the learning rate */
@@ -170,6 +173,7 @@ void tb_fully_connected_update_f32(const float *dz, const float *features, float
                                    uint32_t classes, uint32_t feature_count);
 
 /* Rules other than sgd. */
+void tb_move_biases_by_rule(const tb_stream_t *stream, int32_t *biases, float *gradients, uint32_t count, int32_t limit);
 void tb_momentum_descend(const tb_rule_t *rule, const tb_step_t *step, uint32_t index, uint32_t stride, float *values,
                          uint32_t count);
 /* Under lars the kernels of updates only accumulate, and then each tensor is updated as a whole. Rows of weights [rows][columns]

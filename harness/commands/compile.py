@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.options import GradientOption
+from engine.update_rules import DEFAULT_MOMENTUM, DEFAULT_PRECISION, DEFAULT_RULE
+from harness.commands.options import (
+    ConvolutionRateOption,
+    GradientOption,
+    MomentumOption,
+    PrecisionOption,
+    RuleOption,
+    UnscaledOption,
+)
 
 
 def compile_command(
@@ -22,9 +30,14 @@ def compile_command(
     ] = "stochastic",
     gradient: GradientOption = None,
     accumulate: Annotated[int, typer.Option("--accumulate", min=1, help="Images per update.")] = 1,
+    rule: RuleOption = DEFAULT_RULE,
+    momentum: MomentumOption = DEFAULT_MOMENTUM,
+    convolution_rate: ConvolutionRateOption = 1.0,
+    no_qas: UnscaledOption = False,
+    precision: PrecisionOption = DEFAULT_PRECISION,
 ) -> None:
     """Compile BACKBONE with an update scheme to C in a folder that stands alone; print the memory plan."""
-    from engine.compiler import DEFAULT_GRADIENT, CompileOptions, compile_trainer
+    from engine.compiler import DEFAULT_GRADIENT, CompileOptions, check_options, compile_trainer
     from engine.frontends import load_backbone
     from engine.schemes import load_scheme
     from harness.backbones import backbone_file
@@ -33,18 +46,27 @@ def compile_command(
     from harness.run.request import check_gradients, check_roundings
 
     options = CompileOptions(
-        classes=classes, rounding=rounding, gradient=gradient or DEFAULT_GRADIENT, accumulate=accumulate
+        classes=classes,
+        rounding=rounding,
+        gradient=gradient or DEFAULT_GRADIENT,
+        qas=not no_qas,
+        accumulate=accumulate,
+        rule=rule,
+        momentum=momentum,
+        convolution_rate=convolution_rate,
+        precision=precision,
     )
     check_roundings((options.rounding,))
     check_gradients((options.gradient,))
+    check_options(options)
     network = load_backbone(backbone_file(backbone))
     chosen = load_scheme(scheme, network, SCHEME_LIBRARY)
     with busy(f"compiling {network.name}, {chosen.name}"):
         trainer = compile_trainer(network, chosen, options, out)
     typer.echo(trainer.plan_text)
     typer.echo(
-        f"{out}: {trainer.network}, {trainer.scheme.name}, {options.rounding} rounding, {options.gradient}"
-        f" gradients; arena {trainer.arena_bytes} bytes (lower bound"
+        f"{out}: {trainer.network}, {precision}, {trainer.scheme.name}, {trainer.options.gradient} gradients,"
+        f" {trainer.updates}; arena {trainer.arena_bytes} bytes (lower bound"
         f" {trainer.plan.lower_bound}, gap {trainer.plan.gap_bytes}), state {trainer.state_bytes} bytes,"
         f" extra memory (analytic) {trainer.extra_memory_analytic} bytes"
     )

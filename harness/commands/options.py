@@ -22,6 +22,25 @@ GradientOption = Annotated[
     str | None,
     typer.Option("--gradient", help="Gradients of feature maps: f32 or i16; default: the compiler's."),
 ]
+RuleOption = Annotated[str, typer.Option("--rule", help="Of updates: sgd, momentum, adam or lars.")]
+MomentumOption = Annotated[
+    float, typer.Option("--momentum", metavar="M", help="Of rules momentum and lars: 0 or more, less than 1.")
+]
+ConvolutionRateOption = Annotated[
+    float,
+    typer.Option(
+        "--convolution-rate", metavar="X", help="Learning rate of convolutions over that of the classifier."
+    ),
+]
+UnscaledOption = Annotated[
+    bool, typer.Option("--no-qas", help="Without quantization-aware scaling of gradients.")
+]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--precision", help="Of the network: int8, or fp32: dequantized, float32 gradients, no QAS."
+    ),
+]
 EpochsOption = Annotated[
     int | None, typer.Option("--epochs", min=1, help="Epochs after the warm-up, for every method.")
 ]

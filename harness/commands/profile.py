@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.options import GradientOption, StepTimeoutOption
+from engine.update_rules import DEFAULT_MOMENTUM, DEFAULT_PRECISION, DEFAULT_RULE
+from harness.commands.options import (
+    ConvolutionRateOption,
+    GradientOption,
+    MomentumOption,
+    PrecisionOption,
+    RuleOption,
+    StepTimeoutOption,
+    UnscaledOption,
+)
 
 
 def profile(
@@ -21,6 +30,12 @@ def profile(
         str, typer.Option("--rounding", help="Of weight updates: nearest, stochastic or extended.")
     ] = "stochastic",
     gradient: GradientOption = None,
+    accumulate: Annotated[int, typer.Option("--accumulate", min=1, help="Images per update.")] = 1,
+    rule: RuleOption = DEFAULT_RULE,
+    momentum: MomentumOption = DEFAULT_MOMENTUM,
+    convolution_rate: ConvolutionRateOption = 1.0,
+    no_qas: UnscaledOption = False,
+    precision: PrecisionOption = DEFAULT_PRECISION,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps to run.")] = 5,
     csv: Annotated[bool, typer.Option("--csv", help="Print figures as CSV and nothing else.")] = False,
     html: Annotated[
@@ -32,7 +47,7 @@ def profile(
 
     Ticks per operator come from a build that reads the clock before each; all else from one that does not.
     """
-    from engine.compiler import DEFAULT_GRADIENT
+    from engine.compiler import DEFAULT_GRADIENT, CompileOptions, check_options
     from harness.backbones import backbone_file
     from harness.profile.figures import profile_figures
     from harness.profile.run import ProfileRequest, profile_scheme
@@ -42,17 +57,34 @@ def profile(
     from harness.run.session import STEP_SECONDS
     from harness.work_folder import work_folder
 
-    chosen = gradient or DEFAULT_GRADIENT
-    check_roundings((rounding,))
-    check_gradients((chosen,))
+    options = CompileOptions(
+        classes=classes,
+        rounding=rounding,
+        gradient=gradient or DEFAULT_GRADIENT,
+        qas=not no_qas,
+        accumulate=accumulate,
+        rule=rule,
+        momentum=momentum,
+        convolution_rate=convolution_rate,
+        precision=precision,
+    )
+    check_roundings((options.rounding,))
+    check_gradients((options.gradient,))
+    check_options(options)
     check_targets((target,))
     request = ProfileRequest(
         backbone=backbone_file(backbone),
         scheme=scheme,
         classes=classes,
         target=target,
-        rounding=rounding,
-        gradient=chosen,
+        rounding=options.rounding,
+        gradient=options.gradient,
+        accumulate=accumulate,
+        qas=not no_qas,
+        rule=rule,
+        momentum=momentum,
+        convolution_rate=convolution_rate,
+        precision=precision,
         steps=steps,
         step_seconds=step_timeout or STEP_SECONDS,
     )

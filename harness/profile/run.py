@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine.frontends import load_backbone
 from engine.schemes import network_shape
+from engine.update_rules import DEFAULT_MOMENTUM, DEFAULT_PRECISION, DEFAULT_RULE
 from harness.measure.accuracy import Course
 from harness.profile import pictures
 from harness.results.document import RunDocument
@@ -41,6 +42,12 @@ class ProfileRequest:
     gradient: str
     steps: int = STEPS
     step_seconds: float = STEP_SECONDS
+    accumulate: int = 1
+    qas: bool = True
+    rule: str = DEFAULT_RULE
+    momentum: float = DEFAULT_MOMENTUM
+    convolution_rate: float = 1.0
+    precision: str = DEFAULT_PRECISION
 
 
 def profile_scheme(request: ProfileRequest, folder: Path, report: Report) -> RunDocument:
@@ -50,7 +57,7 @@ def profile_scheme(request: ProfileRequest, folder: Path, report: Report) -> Run
     NoRoomError when it needs more SRAM than the target has.
     """
     inputs, samples = _inputs(request)
-    method = Method(name=request.scheme, learning_rate=LEARNING_RATE)
+    method = _method(request)
     prepared = prepare_method(
         inputs,
         method,
@@ -78,6 +85,21 @@ def profile_scheme(request: ProfileRequest, folder: Path, report: Report) -> Run
         fewest_ticks=1,
     )
     return run_on_samples(job, samples, report)
+
+
+def _method(request: ProfileRequest) -> Method:
+    return Method.model_validate(
+        {
+            "name": request.scheme,
+            "learning_rate": LEARNING_RATE,
+            "accumulate": request.accumulate,
+            "quantization_aware_scaling": request.qas,
+            "rule": request.rule,
+            "momentum": request.momentum,
+            "convolution_rate": request.convolution_rate,
+            "precision": request.precision,
+        }
+    )
 
 
 def _inputs(request: ProfileRequest) -> tuple[Inputs, Samples]:

@@ -130,6 +130,18 @@ def test_hostile_learning_rates(
 
 
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_float32_networks(
+    backbone: Backbone, kernel_objects: KernelObjects, tmp_path: Path, rule: str, accumulate: int
+) -> None:
+    options = {"rule": rule, "precision": "fp32", "accumulate": accumulate, "convolution_rate": 0.5}
+    compiled, c = built(backbone, sparse(backbone), kernel_objects, tmp_path, GCC, **options)
+    assert unmoved(compiled, c, [image(seed) for seed in range(4 * accumulate)], 0.01) == []
+    for learning_rate in (LARGEST_LEARNING_RATE, -LARGEST_LEARNING_RATE, 1e-38):
+        unmoved(compiled, c, [image(seed) for seed in range(2 * accumulate)], learning_rate / accumulate)
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_a_reset_forgets_what_the_rule_keeps(
     kernel_objects: KernelObjects, tmp_path: Path, rule: str
 ) -> None:
@@ -156,7 +168,9 @@ def test_what_a_rule_keeps_is_state_and_not_trained(
     names = [tensor.name for tensor in plain.graph.with_role(Role.STATE)]
     assert [tensor.name for tensor in compiled.graph.with_role(Role.STATE)][: len(names)] == names
     source = (compiled.folder / "trainer.c").read_text("utf-8")
-    assert f"\n * Updates: {rule}" in source
+    assert f"\n * Updates: {compiled.updates}.\n" in source
+    constants = {"momentum": "momentum 0.9", "adam": "adam", "lars": "lars 0.9"}[rule]
+    assert compiled.updates == f"{constants}, with quantization-aware scaling; stochastic rounding"
 
 
 def _made(folder: Path) -> Path:

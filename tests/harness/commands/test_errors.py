@@ -44,6 +44,18 @@ def assert_one_sentence(result: subprocess.CompletedProcess[str], *words: str) -
             ("compile", "gone.pkl", "--scheme", "full", "--out", "x", "--gradient", "f16"),
             ("no gradient format named 'f16'", "i16"),
         ),
+        (
+            ("compile", "gone.pkl", "--scheme", "full", "--out", "x", "--rule", "newton"),
+            ("update rule 'newton'", "lars"),
+        ),
+        (
+            ("profile", "gone.pkl", "--scheme", "full", "--target", "host", "--momentum", "1"),
+            ("momentum 1.0", "less than 1"),
+        ),
+        (
+            ("profile", "gone.pkl", "--scheme", "full", "--target", "host", "--convolution-rate", "0"),
+            ("convolutions at 0.0 times the learning rate",),
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(
