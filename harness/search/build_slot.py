@@ -17,6 +17,7 @@ import filelock
 
 from harness.deadline import Deadline
 from harness.firmware.build import BUILD_SECONDS, Firmware, build_firmware
+from harness.search.host_compiler import host_compiler
 from harness.targets import Target
 
 _POLL_SECONDS = 0.05
@@ -38,7 +39,8 @@ class Slot:
         """Firmware of the trainer that lies in `fresh`. Raises what `build_firmware` raises."""
         trainer = self.folder / "trainer"
         replace_changed(self.fresh, trainer)
-        return build_firmware(trainer, target, self.folder / "build")
+        compiler = host_compiler(target).name
+        return build_firmware(trainer, target, self.folder / f"build-{compiler}", compiler=compiler)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import numpy as np
 from engine.search.contributions import Contribution, Contributions
 from engine.search.evolution import Found
 from engine.search.space import CLASSIFIER, Choice, describe
-from harness.firmware.toolchain import find_compiler
 from harness.provenance import git_revision, host_description, package_versions, trainbench_version
 from harness.results.search_document import (
     Candidate,
@@ -22,6 +21,7 @@ from harness.results.search_document import (
 )
 from harness.search.costing import Costing
 from harness.search.evaluation import Evaluation
+from harness.search.host_compiler import host_compiler
 from harness.search.request import SearchRequest
 from harness.search.scores import difference, mean_score
 from harness.search.search import Outcome, freeze_costs
@@ -161,7 +161,7 @@ def _provenance(started: str) -> dict[str, str]:
         "git_revision": revision or "",
         "git_dirty": "" if dirty is None else str(dirty).lower(),
         "host": host_description(),
-        "compiler": find_compiler(load_target(TARGET)).version,
+        "compiler": host_compiler(load_target(TARGET)).version,
         "numpy": np.__version__,
         **versions,
     }

@@ -16,12 +16,12 @@ from engine.search.space import make_space
 from fixtures.datasets import absolute_specification, load_dataset
 from harness.backbones import backbone_file
 from harness.errors import UsageError
-from harness.firmware.toolchain import find_compiler
 from harness.run.prepare import SCHEME_LIBRARY
 from harness.run.request import check_gradients, check_roundings, check_targets
 from harness.run.session import STEP_SECONDS
 from harness.search.budget import parse_budget
 from harness.search.folds import make_folds
+from harness.search.host_compiler import host_compiler
 from harness.search.request import COSTS, DEFAULT_EVALUATIONS, DEFAULT_RATES, METHODS, SearchRequest
 from harness.search.scores import MEASURES
 from harness.search.setting import TARGET, Setting
@@ -144,7 +144,7 @@ def _compared(spec: str, backbone: Backbone) -> Scheme:
 
 
 def _check_tools(target: str | None) -> None:
-    find_compiler(load_target(TARGET))
+    host_compiler(load_target(TARGET))
     if target is None:
         return
     if not any(region.kind == "ram" for region in load_target(target).regions):

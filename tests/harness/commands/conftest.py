@@ -35,6 +35,14 @@ def backbone_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of three convolutions and 5x5 pixels."""
+    path = tmp_path_factory.mktemp("backbone") / "tiny.npz"
+    write_npz(_small_networks().tiny_backbone(), path)  # type: ignore[attr-defined]
+    return path
+
+
 @pytest.fixture
 def trainbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
     """Run the command line in this process, in an empty folder; returns the completed run."""
