@@ -17,6 +17,7 @@ from harness.commands.bench import bench
 from harness.commands.compare import compare
 from harness.commands.compile import compile_command
 from harness.commands.datasets import datasets
+from harness.commands.farm import farm
 from harness.commands.figures import figures
 from harness.commands.profile import profile
 from harness.commands.rack import rack
@@ -45,6 +46,7 @@ app.command("profile")(profile)
 app.command("search")(search)
 app.add_typer(bench, name="bench")
 app.add_typer(rack, name="rack")
+app.add_typer(farm, name="farm")
 
 
 RESUMED = (["run"], ["accuracy"], ["search"])

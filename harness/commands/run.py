@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def run(
     suite: Annotated[str, typer.Argument(help="Name of a suite, such as people-detection.")],
     target: Annotated[
-        list[str] | None, typer.Option("--target", "-t", help="Run on this target; may be repeated.")
+        list[str] | None,
+        typer.Option("--target", "-t", help="Run on this target, or on a farm's: farm:TAG; may be repeated."),
     ] = None,
     method: Annotated[
         list[str] | None, typer.Option("--method", "-m", help="Run this method; may be repeated.")
@@ -79,6 +80,12 @@ def run(
     retries: Annotated[
         int | None,
         typer.Option("--retries", min=0, help="Begin a cell again so often after a transport error."),
+    ] = None,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(
+            "--coordinator", metavar="HOST:PORT", help="Of targets farm:TAG; default: $LG_COORDINATOR."
+        ),
     ] = None,
 ) -> None:
     """Run SUITE, write run documents and report.html into --out, and print the verdict.
@@ -144,6 +151,7 @@ def run(
                 step_seconds=step_timeout,
                 classes=classes,
                 retries=retries,
+                coordinator=coordinator,
             ),
             report=report,
         )

@@ -17,6 +17,7 @@ from harness.deadline import Deadline
 from harness.devices.elf import symbol_address
 from harness.devices.factory import open_device
 from harness.errors import BuildError, HarnessError, MeasurementError
+from harness.farm.hold import Farm, Held, place_for
 from harness.firmware.build import Firmware, build_firmware
 from harness.measure import sram
 from harness.measure.accuracy import plan_training, train_steps
@@ -138,6 +139,8 @@ class CellJob:
     """A shorter series of ticks is not reported."""
     fold: Fold | None = None
     """Of a selection; None: the dataset's own validation part."""
+    farm: Farm | None = None
+    """Where a place with such a board is; None: the target is run here."""
 
 
 def run_cell(job: CellJob, report: Report) -> RunDocument:
@@ -151,21 +154,24 @@ def run_on_samples(job: CellJob, samples: Samples, report: Report) -> RunDocumen
 
     Class names are the job's: a classifier may have more outputs than the samples have classes.
     """
-    started, clock = datetime.now(UTC), time.monotonic()
     target = load_target(job.target)
     samples = replace(samples, class_names=job.inputs.class_names)
     paint = plan_paint(job.firmware, target) if job.task.measure_sram else None
-    deadline = Deadline.after(LOAD_SECONDS + planned_calls(job.task, samples) * job.step_seconds)
-    loading = deadline.within(LOAD_SECONDS)
-    with open_device(target, loading) as device:
-        device.load(job.firmware.elf, loading)
-        session = Session(device, step_seconds=job.step_seconds, deadline=deadline)
-        measured = measure_cell(device, session, samples, job.task, paint, report)
-        _check_identity(session, job.trainer)
-        versions = {**package_versions(), **device.versions}
-    if job.profiled is not None:
-        operators = profile_cell(job.profiled, job, target, samples)
-        measured = replace(measured, operator_ticks=operators)
+    with place_for(job.farm, target.name) as place:
+        started, clock = datetime.now(UTC), time.monotonic()
+        deadline = Deadline.after(LOAD_SECONDS + planned_calls(job.task, samples) * job.step_seconds)
+        loading = deadline.within(LOAD_SECONDS)
+        with open_device(target, loading, place) as device:
+            device.load(job.firmware.elf, loading)
+            session = Session(device, step_seconds=job.step_seconds, deadline=deadline)
+            measured = measure_cell(device, session, samples, job.task, paint, report)
+            _check_identity(session, job.trainer)
+            versions = {**package_versions(), **device.versions}
+        if job.profiled is not None:
+            operators = profile_cell(job.profiled, job, target, samples, place)
+            measured = replace(measured, operator_ticks=operators)
+        if place is not None:
+            place.check()
     provenance = make_provenance(
         job.inputs, started, time.monotonic() - clock, versions, job.firmware, job.trainer.plan_digest
     )
@@ -216,7 +222,7 @@ def validation_fold(dataset: Dataset, number: int, count: int) -> tuple[tuple[in
 
 
 def profile_cell(
-    firmware: Firmware, job: CellJob, target: Target, samples: Samples
+    firmware: Firmware, job: CellJob, target: Target, samples: Samples, place: Held | None = None
 ) -> tuple[OperatorTicks, ...]:
     """Median ticks of each operator over a few steps, from the profiling build."""
     names = [operator.name for operator in job.trainer.plan.operators]
@@ -224,7 +230,7 @@ def profile_cell(
     steps = plan_training(job.task.course, samples.train, job.task.seed)[:PROFILED_STEPS]
     deadline = Deadline.after(LOAD_SECONDS + PROFILED_STEPS * job.step_seconds)
     loading = deadline.within(LOAD_SECONDS)
-    with open_device(target, loading) as device:
+    with open_device(target, loading, place) as device:
         device.load(firmware.elf, loading)
         session = Session(device, step_seconds=job.step_seconds, deadline=deadline)
         info = session.start()

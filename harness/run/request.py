@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,8 @@ from engine.schemes import network_shape, read_scheme, scheme_names
 from fixtures.datasets import Report, absolute_specification, load_dataset, not_reported
 from harness.devices.availability import availability
 from harness.errors import ToolMissingError, UsageError
+from harness.farm.hold import WAIT_SECONDS
+from harness.farm.resolve import resolve_targets
 from harness.provenance import PROJECT_ROOT
 from harness.run.assemble import Inputs
 from harness.run.prepare import SCHEME_LIBRARY
@@ -49,6 +51,10 @@ class Overrides:
     step_seconds: float | None = None
     classes: int | None = None
     retries: int | None = None
+    coordinator: str | None = None
+    """Of the farm; None: as the environment says."""
+    farm_wait: float | None = None
+    """Seconds that a cell waits for a place to come free."""
 
 
 def make_request(
@@ -71,12 +77,13 @@ def request_for(
             f"a learning rate of {overrides.learning_rate} makes no sense; it has to be positive"
         )
     methods = select_methods(suite, overrides.methods, overrides.learning_rate, overrides.undeclared_rate)
-    targets = (suite.reference,) if reference_only else wanted_targets(suite, overrides.targets)
+    resolved = resolve_targets(overrides.targets, overrides.coordinator, overrides.farm_wait or WAIT_SECONDS)
+    targets = (suite.reference,) if reference_only else wanted_targets(suite, resolved.targets)
     seeds = overrides.seeds or suite.seeds
     for seed in seeds:
         if not 0 <= seed < 2**32:
             raise UsageError(f"seed {seed} does not fit 32 bits; seeds are 0 to {2**32 - 1}")
-    check_targets(targets)
+    check_targets(targets, resolved.farms)
     inputs = read_inputs(
         suite.name, backbone_path(suite, overrides.backbone), suite.dataset, overrides.classes, report
     )
@@ -92,6 +99,7 @@ def request_for(
         parallel=overrides.parallel or processor_cores(),
         step_seconds=overrides.step_seconds or STEP_SECONDS,
         retries=overrides.retries or 0,
+        farms=resolved.farms,
     )
 
 
@@ -165,10 +173,15 @@ def wanted_targets(suite: Suite, targets: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*(targets or suite.targets), suite.reference)))
 
 
-def check_targets(targets: tuple[str, ...]) -> None:
-    """Raise UsageError for an unknown target, ToolMissingError where a program is not installed."""
+def check_targets(targets: tuple[str, ...], elsewhere: Collection[str] = ()) -> None:
+    """Raise UsageError for an unknown target, ToolMissingError where a program is not installed.
+
+    `elsewhere`: targets that are only built here.
+    """
     for name in targets:
         for need in availability(load_target(name)).missing:
+            if name in elsewhere and need.purpose != "compiler":
+                continue
             raise ToolMissingError(
                 f"target {name} needs {need.program} ({need.purpose}), which is not installed;"
                 f" to get it: {need.hint}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -12,6 +12,8 @@ from typing import Protocol, TypeVar
 from engine.errors import EngineError
 from fixtures.errors import FixtureError
 from harness.errors import HarnessError
+from harness.farm.hold import Farm
+from harness.farm.scheduler import SharedGate, Slots
 from harness.firmware.toolchain import find_compiler
 from harness.provenance import inputs_digest, source_digest
 from harness.rack.retries import Retry, at_fault, attempt
@@ -25,7 +27,7 @@ from harness.run.cell import Task
 from harness.run.execute import CellJob, Fold, NoRoomError, Prepared, Split, prepare_method, run_cell
 from harness.run.folder import locked, refuse_strangers
 from harness.run.prepare import for_method
-from harness.run.workers import Job, JobDied, run_jobs
+from harness.run.workers import Gate, Job, JobDied, run_jobs
 from harness.suite import Cell, Method, Suite, make_cells
 from harness.targets import load_target
 
@@ -57,6 +59,10 @@ class Request:
     """Of a selection: what validates; None: the dataset's own validation part."""
     retries: int = 0
     """How often a cell is begun again after a transport error."""
+    farms: Mapping[str, Farm] = field(default_factory=dict)
+    """By target: the places of a farm on which its cells are run; other targets are run here."""
+    gate: Gate | None = None
+    """What else runs in this process shares it; None: `parallel` jobs here, and one on every place."""
 
 
 class Watcher(Protocol):
@@ -216,7 +222,7 @@ def _prepare(
                 builds.folder_of(key, name),
             )
             jobs[name] = Job(name, call)
-    for job, value in _run(list(jobs.values()), "compile and build", request.parallel, watcher):
+    for job, value in _run(list(jobs.values()), "compile and build", request, watcher):
         if isinstance(value, Exception):
             raise value
         builds.add(keys[job.title], value)
@@ -264,13 +270,14 @@ def _run_cells(
             task=_task(request, cell),
             step_seconds=request.step_seconds,
             inputs_digest=digests[cell],
+            farm=request.farms.get(cell.target),
         )
         jobs[str(cell)] = cell
-        queue.append(Job(str(cell), partial(run_cell, job)))
+        queue.append(Job(str(cell), partial(run_cell, job), lane=cell.target))
     attempts: dict[Cell, tuple[Attempt, ...]] = {}
     while queue:
         again: list[Job[RunDocument]] = []
-        for done, value in _run(queue, "run", request.parallel, watcher):
+        for done, value in _run(queue, "run", request, watcher):
             cell = jobs[done.title]
             before = attempts.get(cell, ())
             if isinstance(value, (*EXPECTED, JobDied)):
@@ -305,7 +312,7 @@ def _longest_first(request: Request, wanted: Sequence[Cell]) -> list[Cell]:
 
 
 def _run(
-    jobs: Sequence[Job[T]], title: str, parallel: int, watcher: Watcher
+    jobs: Sequence[Job[T]], title: str, request: Request, watcher: Watcher
 ) -> Iterator[tuple[Job[T], T | Exception]]:
     """Outcomes of `jobs` as they come: the value, or the exception."""
     if not jobs:
@@ -314,7 +321,7 @@ def _run(
     outcomes = run_jobs(
         jobs,
         EXPECTED,
-        limit=parallel,
+        gate=request.gate or SharedGate(request_slots(request)),
         on_start=lambda job: watcher.started(job.title),
         on_progress=lambda job, done, total: watcher.progress(job.title, done, total),
     )
@@ -322,6 +329,11 @@ def _run(
         for outcome in outcomes:
             watcher.finished(outcome.job.title, "" if outcome.error is None else str(outcome.error))
             yield outcome.job, outcome.error if outcome.error is not None else outcome.unwrap()
+
+
+def request_slots(request: Request) -> Slots:
+    """How many jobs of `request` may run at a time, and where."""
+    return Slots(request.parallel, {target: farm.places for target, farm in request.farms.items()})
 
 
 def _reference(request: Request, documents: dict[Cell, RunDocument], cell: Cell) -> RunDocument | None:

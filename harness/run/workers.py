@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
-from typing import Generic, NoReturn, TypeVar
+from typing import Generic, NoReturn, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -26,6 +26,8 @@ Report = Callable[[int, int], None]
 """Called by a job as `report(done, total)`."""
 
 PRELOADED = ("harness.run.cell",)
+_GATE_SECONDS = 0.5
+"""How often a gate is asked again: other runs may have left."""
 _GRACE_SECONDS = 5.0
 """How long an ended job may take to close its device before it is killed."""
 
@@ -44,6 +46,34 @@ class Job(Generic[T]):
 
     title: str
     call: Callable[[Report], T]
+    lane: str = ""
+    """What it occupies: a target at a farm; a `Gate` decides by it."""
+
+
+class Gate(Protocol):
+    """Decides which job may start. It may be shared by runs in several threads."""
+
+    def admit(self, waiting: Sequence[str]) -> int | None:
+        """The position of the job to start among the lanes of `waiting`; its slot is taken then."""
+
+    def leave(self, lane: str) -> None:
+        """A job of `lane` has ended."""
+
+
+class Limit:
+    """So many jobs at a time, in order."""
+
+    def __init__(self, jobs: int) -> None:
+        self._free = jobs
+
+    def admit(self, waiting: Sequence[str]) -> int | None:
+        if not waiting or self._free == 0:
+            return None
+        self._free -= 1
+        return 0
+
+    def leave(self, lane: str) -> None:
+        self._free += 1
 
 
 @dataclass(frozen=True)
@@ -72,25 +102,27 @@ def run_jobs(
     jobs: Sequence[Job[T]],
     expected: tuple[type[Exception], ...],
     *,
-    limit: int,
+    limit: int = 1,
+    gate: Gate | None = None,
     on_start: Callable[[Job[T]], None] = lambda job: None,
     on_progress: Callable[[Job[T], int, int], None] = lambda job, done, total: None,
 ) -> Iterator[Outcome[T]]:
-    """Run `jobs` in order, `limit` at a time, and yield each outcome as it comes.
+    """Run `jobs` as `gate` lets them, by default in order and `limit` at a time; yield outcomes as they come.
 
     `expected`: errors of these classes come back as they are. Closing the iterator early ends all jobs, so
     wrap it in `contextlib.closing`.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
+    gate = gate or Limit(limit)
     waiting = list(jobs)
     running: list[_Running[T]] = []
     try:
         while waiting or running:
-            while waiting and len(running) < limit:
-                running.append(_start(waiting.pop(0), expected, context))
+            while (position := gate.admit([job.lane for job in waiting])) is not None:
+                running.append(_start(waiting.pop(position), expected, context))
                 on_start(running[-1].job)
-            ready = wait([entry.connection for entry in running])
+            ready = wait([entry.connection for entry in running], _GATE_SECONDS)
             for entry in [entry for entry in running if entry.connection in ready]:
                 message = _receive(entry)
                 match message:
@@ -98,12 +130,14 @@ def run_jobs(
                         on_progress(entry.job, done, total)
                     case _:
                         running.remove(entry)
+                        gate.leave(entry.job.lane)
                         _end(entry)
                         yield _outcome(entry, message)
     finally:
         for entry in running:
             entry.process.terminate()
         for entry in running:
+            gate.leave(entry.job.lane)
             _end(entry)
 
 
