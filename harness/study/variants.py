@@ -60,10 +60,13 @@ def references(methods: Sequence[Method], options: Options) -> Mapping[str, Refe
 
 
 def variant_references(names: Sequence[str], variants: Iterable[str]) -> Mapping[str, Reference]:
-    """By name of a suite's variant: the method it was made from, where that is among `names`."""
+    """By name of a suite's variant: the method it was made from, where that is among `names`.
+
+    One variant's name may end in another's: then the shorter name is the method's.
+    """
     return {
         name: Reference(variant=plain, changed=variant, from_=plain)
-        for plain in names
+        for plain in sorted(names, key=len, reverse=True)
         for variant in variants
         for name in names
         if name == variant_name(plain, variant)

@@ -70,6 +70,15 @@ def test_a_variant_of_a_suite_is_held_against_its_method() -> None:
     }
 
 
+def test_a_variant_whose_name_ends_in_anothers_is_held_against_the_method_itself() -> None:
+    names = ("full", "full, no QAS", "full, no QAS, two rates")
+    found = variant_references(names, ("two rates", "no QAS", "no QAS, two rates"))
+    assert {name: reference.variant for name, reference in found.items()} == {
+        "full, no QAS": "full",
+        "full, no QAS, two rates": "full",
+    }
+
+
 def test_float32_networks_have_neither_rounding_nor_gradient_format() -> None:
     method = Method(name="full, fp32", scheme="full", learning_rate=1.0, precision="fp32")
     assert [m.name for m in variants((method,), options(ROUNDINGS, GRADIENTS))] == ["full, fp32"]
