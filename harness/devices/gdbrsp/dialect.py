@@ -41,8 +41,9 @@ class Dialect:
     """Memory is written with X instead of M: half the bytes on the wire."""
     registers: Mapping[str, int] | None = None
     """Register numbers, where those in the target description are wrong."""
-    identification: Mapping[int, int] = field(default_factory=dict)
-    """Identification registers of the core that read 0: address → the word a real one has."""
+    identification: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
+    """Part number of a core (CPUID) → identification registers that the emulator has wrong: address → word
+    that the real core has."""
     physical_memory: bytes | None = None
     """Packet prefix that selects CPU view (0) or physical view (1) of memory, if there are two.
 
@@ -70,12 +71,24 @@ QEMU = Dialect(
     step=b"vCont;s",
     reset=("system_reset",),
     unmapped_writes_succeed=True,
+    # QEMU 7.2 gives a Cortex-M4 the ID_ISAR1-3 of a Cortex-M3, though it executes its DSP instructions.
+    identification={0xC24: {0xE000ED64: 0x02112000, 0xE000ED68: 0x21232231, 0xE000ED6C: 0x01111131}},
     query=(b"qqemu.PhyMemMode", (b"0", b"1")),
     physical_memory=b"Qqemu.PhyMemMode:",
     probe_command="xp /1bx {address:#x}",
     probe_failure="Cannot access memory",
 )
 
+_M7_SINGLE_PRECISION = {
+    0xE000ED60: 0x01101110,  # ID_ISAR0-4
+    0xE000ED64: 0x02112000,
+    0xE000ED68: 0x20232231,
+    0xE000ED6C: 0x01111131,
+    0xE000ED70: 0x01310132,
+    0xE000EF40: 0x10110021,  # MVFR0-2
+    0xE000EF44: 0x11000011,
+    0xE000EF48: 0x00000040,
+}
 # Measured on Renode 1.16.1 with a Cortex-M7; docs/renode.md says how each of these shows.
 RENODE = Dialect(
     name="Renode",
@@ -100,17 +113,7 @@ RENODE = Dialect(
         **{"primask": 28, "faultmask": 30, "fpscr": 74},
         **{f"d{number}": 42 + number for number in range(16)},
     },
-    # MVFR0-2 and ID_ISAR0-4 of a Cortex-M7 with single precision.
-    identification={
-        **dict(zip(range(0xE000EF40, 0xE000EF4C, 4), (0x10110021, 0x11000011, 0x00000040), strict=True)),
-        **dict(
-            zip(
-                range(0xE000ED60, 0xE000ED74, 4),
-                (0x01101110, 0x02112000, 0x20232231, 0x01111131, 0x01310132),
-                strict=True,
-            )
-        ),
-    },
+    identification={0xC27: _M7_SINGLE_PRECISION},
     monitor_failure=r"(?i)there was an error executing command|no such command|\berror\b",
     bulk_load=("pause", "sysbus LoadBinary @{path} {address:#x}"),
     bulk_dump="sysbus.{memory} DumpBinary @{path} {offset:#x} {length:#x}",

@@ -42,21 +42,34 @@ def until_counting(device: QemuDevice, counter: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("core", "name"),
+    ("core", "name", "architecture", "extensions"),
     [
-        ("cortex-m7", "Cortex-M7"),
-        ("cortex-m4", "Cortex-M4"),
-        ("cortex-m3", "Cortex-M3"),
-        ("cortex-m33", "Cortex-M33"),
-        ("cortex-m55", "Cortex-M55"),
+        ("cortex-m3", "Cortex-M3", "ARMv7M", {"MPU"}),
+        ("cortex-m4", "Cortex-M4", "ARMv7M", {"DSP", "FPU", "FPU_V4", "MPU"}),
+        ("cortex-m7", "Cortex-M7", "ARMv7M", {"DSP", "FPU", "FPU_DP", "FPU_V5", "MPU"}),
+        ("cortex-m33", "Cortex-M33", "ARMv8M_MAIN", {"DSP", "FPU", "FPU_V5", "MPU", "SEC"}),
+        (
+            "cortex-m55",
+            "Cortex-M55",
+            "ARMv8M_MAIN",
+            {"DSP", "FPU", "FPU_DP", "FPU_HP", "FPU_V5", "MPU", "MVE", "MVE_FP", "SEC"},
+        ),
     ],
 )
 def test_cores_are_identified(
-    needs_emulator: None, qemu_target: Callable[..., Target], core: str, name: str
+    needs_emulator: None,
+    qemu_target: Callable[..., Target],
+    core: str,
+    name: str,
+    architecture: str,
+    extensions: set[str],
 ) -> None:
     with QemuDevice(qemu_target(core), Deadline.after(20)) as device:
         assert device.core.name == name
-        assert device.core.has_fpu == (core != "cortex-m3")
+        assert device.core.architecture.name == architecture
+        found = {extension.name for extension in device.core.extensions}
+        assert found - {"RAS", "SEC_V81", "UDE"} == extensions
+        assert device.core.has_fpu == ("FPU" in extensions)
         assert len(device.core.fpb.hw_breakpoints) == 8
         assert device.core.dwt.watchpoint_count == 4
         assert device.core.is_halted()
