@@ -41,7 +41,7 @@ class DaskPool:
         import distributed
 
         waiting, running = list(jobs), dict[Any, Job[T]]()
-        completed: Any = distributed.as_completed()  # type: ignore[no-untyped-call]
+        completed: Any = distributed.as_completed(loop=self._client.loop)  # type: ignore[no-untyped-call]
 
         def submit() -> None:
             job = waiting.pop(0)
