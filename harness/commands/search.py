@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -78,6 +78,10 @@ def search(
     out: Annotated[
         Path, typer.Option("--out", help="Folder of the results; trials that are finished in it are kept.")
     ] = Path("runs/search"),
+    trials: Annotated[
+        Path | None,
+        typer.Option("--trials", help="Keep trials here, to share them with other searches; default: --out."),
+    ] = None,
     parallel: Annotated[
         int | None,
         typer.Option("--parallel", "-j", min=1, help="Trials at once; default: the processor cores."),
@@ -120,11 +124,15 @@ def search(
         rounding=rounding,
         gradient=gradient,
         out=out,
+        trials=trials or out,
         step_seconds=step_timeout,
     )
     with busy("reading the network and the dataset"):
         request = make_search(wishes)
-    with locked(request.out), _pool(parallel, scheduler) as pool:
+    with ExitStack() as stack:
+        for folder in sorted({request.out, request.trials}):
+            stack.enter_context(locked(folder))
+        pool = stack.enter_context(_pool(parallel, scheduler))
         _run(request, pool, remote=scheduler is not None, parallel=parallel)
     typer.echo(f"results: {request.out}")
 
@@ -145,10 +153,12 @@ def _run(request: SearchRequest, pool: Pool, *, remote: bool, parallel: int | No
     started = datetime.now(UTC).isoformat(timespec="seconds")
     setting, out = request.setting, request.out
     local = LocalPool(parallel or processor_cores())
-    plans = Plans(setting.backbone, setting.model_digest, setting.options, out, local, {})
+    plans = Plans(setting.backbone, setting.model_digest, setting.options, request.trials, local, {})
     plans.load()
     with SearchProgress() as watcher:
-        laboratory = Laboratory(setting, out, None if remote else out / "build", pool, watcher)
+        laboratory = Laboratory(
+            setting, request.trials, None if remote else request.trials / "build", pool, watcher
+        )
         costing = Costing(request, plans)
         try:
             outcome = run_search(request, laboratory, costing)

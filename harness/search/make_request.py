@@ -53,6 +53,7 @@ class Wishes:
     rounding: str
     gradient: str | None
     out: Path
+    trials: Path
     step_seconds: float | None
 
 
@@ -114,6 +115,7 @@ def make_search(wishes: Wishes) -> SearchRequest:
         compare=compared,
         target=wishes.target,
         out=wishes.out.absolute(),
+        trials=wishes.trials.absolute(),
     )
 
 

@@ -28,7 +28,7 @@ OVERHEAD = 1024
 """Bytes of stack and static data: 1 020 were measured on qemu-mps2-an500 (docs/search.md)."""
 
 FILE = "planned.json"
-_CHUNK = 8
+_CHUNK = 4
 """Schemes a job: starting a process takes as long as planning a few."""
 
 

@@ -42,3 +42,5 @@ class SearchRequest:
     compare: tuple[Scheme, ...]
     target: str | None
     out: Path
+    trials: Path
+    """Where outcomes, plans and builds are kept."""
