@@ -19,6 +19,7 @@ from engine.frontends.backbone import Backbone
 from engine.interpreter import LARGEST_LEARNING_RATE, Interpreter
 from engine.lowering import LOGITS, LOSS
 from engine.schemes import Scheme
+from engine.update_rules import RULES
 
 DRIVER = Path(__file__).with_name("driver.c")
 MARKS = """
@@ -36,12 +37,14 @@ int main(void) {
 """
 
 
-@pytest.fixture(scope="module", params=[*GRADIENTS, "fp32"])
+@pytest.fixture(scope="module", params=[*GRADIENTS, "fp32", "adam", "lars"])
 def compiled(
     backbone: Backbone, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> CompiledTrainer:
     if request.param == "fp32":
         options = CompileOptions(classes=CLASSES, accumulate=2, precision="fp32")
+    elif request.param in RULES:
+        options = CompileOptions(classes=CLASSES, rule=request.param)
     else:
         options = CompileOptions(classes=CLASSES, rounding="extended", accumulate=2, gradient=request.param)
     folder = tmp_path_factory.mktemp("alone") / "trainer"
