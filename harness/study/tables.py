@@ -111,7 +111,7 @@ def _columns(study: StudyDocument) -> dict[str, Text]:
         columns[f"peak SRAM ({_kind(rows)})"] = lambda row: _bytes(
             row.measured.sram.peak if row.measured else None
         )
-        columns[f"{_unit(rows)} a step"] = lambda row: (
+        columns[f"{_unit(rows)} a step ({_tick_kind(rows)})"] = lambda row: (
             DASH if row.measured is None else f"{row.measured.step_ticks.median:,.0f}"
         )
     else:
@@ -126,6 +126,10 @@ def _kind(rows: Sequence[StudyRow]) -> str:
 
 def _unit(rows: Sequence[StudyRow]) -> str:
     return "/".join(sorted({row.measured.step_ticks.unit for row in rows if row.measured})) or "ticks"
+
+
+def _tick_kind(rows: Sequence[StudyRow]) -> str:
+    return "/".join(sorted({row.measured.step_ticks.kind for row in rows if row.measured})) or DASH
 
 
 def _rates(rates: Sequence[float]) -> str:

@@ -113,7 +113,8 @@ SMALL_CONFTEST = """
 def test_figures_are_properties_of_the_junit_xml(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(SMALL_CONFTEST.format(networks=str(NETWORKS), folder=str(pytester.path)))
     result = pytester.runpytest_subprocess(
-        *("--target", "qemu-mps2-an500", "--junit-xml", "junit.xml", "-p", "no:cacheprovider"),
+        *("--target", "qemu-mps2-an500", "--suite", "people-detection"),
+        *("--junit-xml", "junit.xml", "-p", "no:cacheprovider"),
         *("--confcutdir", str(pytester.path), "-k", "not learns", "--rootdir", str(pytester.path)),
         *("-p", "conftest"),
     )
