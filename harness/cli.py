@@ -19,6 +19,7 @@ from harness.commands.compile import compile_command
 from harness.commands.datasets import datasets
 from harness.commands.farm import farm
 from harness.commands.figures import figures
+from harness.commands.nightly import nightly
 from harness.commands.profile import profile
 from harness.commands.rack import rack
 from harness.commands.report import report
@@ -44,12 +45,13 @@ app.command("figures")(figures)
 app.command("accuracy")(accuracy)
 app.command("profile")(profile)
 app.command("search")(search)
+app.command("nightly")(nightly)
 app.add_typer(bench, name="bench")
 app.add_typer(rack, name="rack")
 app.add_typer(farm, name="farm")
 
 
-RESUMED = (["run"], ["accuracy"], ["search"])
+RESUMED = (["run"], ["accuracy"], ["search"], ["nightly"])
 """Commands that go on in a folder where they were interrupted."""
 
 

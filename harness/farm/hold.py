@@ -44,6 +44,10 @@ class Farm:
     places: int = 1
     """How many there are, free or not."""
 
+    def lane(self, target: str) -> str:
+        """What a job on one of its places of `target` occupies, for a scheduler."""
+        return f"{target} of {self.selection}"
+
 
 def coordinator_address(given: str | None = None) -> str:
     """`given`, or labgrid's $LG_COORDINATOR; UsageError where neither is there."""

@@ -273,7 +273,7 @@ def _run_cells(
             farm=request.farms.get(cell.target),
         )
         jobs[str(cell)] = cell
-        queue.append(Job(str(cell), partial(run_cell, job), lane=cell.target))
+        queue.append(Job(str(cell), partial(run_cell, job), lane=_lane(request, cell)))
     attempts: dict[Cell, tuple[Attempt, ...]] = {}
     while queue:
         again: list[Job[RunDocument]] = []
@@ -333,7 +333,12 @@ def _run(
 
 def request_slots(request: Request) -> Slots:
     """How many jobs of `request` may run at a time, and where."""
-    return Slots(request.parallel, {target: farm.places for target, farm in request.farms.items()})
+    return Slots(request.parallel, {farm.lane(name): farm.places for name, farm in request.farms.items()})
+
+
+def _lane(request: Request, cell: Cell) -> str:
+    farm = request.farms.get(cell.target)
+    return "" if farm is None else farm.lane(cell.target)
 
 
 def _reference(request: Request, documents: dict[Cell, RunDocument], cell: Cell) -> RunDocument | None:
