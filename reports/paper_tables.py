@@ -197,16 +197,16 @@ def order_summary(order: Order) -> str:
 
 
 def _order_block(order: Order) -> OrderBlock:
-    ranks = {entry.method: rank for rank, entry in enumerate(sorted(order.ranked, key=lambda e: -e.own), 1)}
+    there, here = _ranks([entry.published for entry in order.ranked]), _ranks([e.own for e in order.ranked])
     ranked = tuple(
         (
             Value(entry.method),
-            Value(str(number)),
+            Value(str(there[number])),
             Value(f"{entry.published:g}"),
-            Value(str(ranks[entry.method])),
+            Value(str(here[number])),
             Value(f"{entry.own:.1f}", f"{entry.low:.1f}{DASH}{entry.high:.1f}"),
         )
-        for number, entry in enumerate(order.ranked, 1)
+        for number, entry in enumerate(order.ranked)
     )
     words = {
         "agree": "same order",
@@ -243,6 +243,11 @@ def _order_block(order: Order) -> OrderBlock:
             pairs,
         ),
     )
+
+
+def _ranks(values: Sequence[float]) -> list[int]:
+    """1 for the highest; equal values have equal ranks."""
+    return [1 + sum(other > value for other in values) for value in values]
 
 
 def cell_tables(document: PaperDocument, runs: Mapping[str, RunDocument]) -> tuple[WideTable, ...]:

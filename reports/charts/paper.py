@@ -32,10 +32,13 @@ def accuracy_chart(document: PaperDocument) -> Chart:
     choices = []
     for network, dataset in dict.fromkeys((line.network, line.dataset) for line in document.lines):
         found = _both(document, network, dataset, "accuracy_after")
-        if found:
+        # Methods that differ in something else than what they update stand one above the other.
+        if len({extra.value for _, extra, _ in found}) >= FEWEST_SIZES:
             choices.append(_accuracy_choice(document, network, dataset, found))
     return Chart("paper-accuracy", "Network and data", tuple(choices), "No cell has an accuracy.")
 
+
+FEWEST_SIZES = 3
 
 Point = tuple[str, Own, Own]
 """Method, extra memory, and the figure it is drawn against."""

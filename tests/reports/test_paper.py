@@ -16,7 +16,14 @@ from reports import write_report
 from reports.numbers import MINUS, THIN
 from reports.paper import render_paper
 from reports.paper_findings import findings, lead, tally
-from reports.paper_tables import WideTable, beside_tables, cell_tables, missing_table, order_summary
+from reports.paper_tables import (
+    WideTable,
+    beside_tables,
+    cell_tables,
+    missing_table,
+    order_blocks,
+    order_summary,
+)
 
 
 def _load(name: str) -> ModuleType:
@@ -81,12 +88,21 @@ def test_every_cell_has_its_figures_once(document: PaperDocument, factory: Modul
     costs, accuracies = cell_tables(document, {papers.RUN: run})
     assert [row[0] for row in texts(costs)] == ["sparse-49kb", "sparse-99kb", "full"]
     assert costs.rows[-1][4].text.startswith("lacks")
-    assert [row[0] for row in texts(accuracies)] == ["sparse-49kb"]
+    assert [row[0] for row in texts(accuracies)] == ["last-layer", "sparse-49kb", "last:6"]
+
+
+def test_equal_accuracies_have_equal_ranks(document: PaperDocument) -> None:
+    (block,) = order_blocks(document)
+    assert [row[:4] for row in texts(block.ranked)] == [
+        ["qas", "1", "86.9", "2"],
+        ["adam", "2", "84.5", "1"],
+        ["sgd", "3", "75.4", "2"],
+    ]
 
 
 def test_the_verdict_counts(document: PaperDocument) -> None:
     found = tally(document)
-    assert (found.cells, found.done, found.failed) == (5, 4, 1)
+    assert (found.cells, found.done, found.failed) == (7, 6, 1)
     assert (found.figures, found.beside) == (7, 5)
     assert "5 of 7 figures" in lead(document)
     said = {finding.heading: finding for finding in findings(document)}
@@ -173,8 +189,8 @@ def test_both_charts_draw_and_links_lead_somewhere(browser, page: Path) -> None:
         " [chart.dataset.chart, chart.querySelectorAll('.points path').length]))"
     )
     assert drawn["paper-memory"] == 2
-    # Ours, and the mean of the paper.
-    assert drawn["paper-accuracy"] == 2
+    # Three of ours, and the mean of the paper.
+    assert drawn["paper-accuracy"] == 4
     broken = browser.execute_script(
         "const links = [...document.querySelectorAll('nav a')];"
         "return links.filter((link) => !document.querySelector(link.hash)).length"
