@@ -69,6 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if target is None:
         return
     from harness.errors import HarnessError
+    from harness.farm.selection import Selection, is_farm
     from harness.paper.plugin import DATA
     from harness.paper.suite import load_paper_suite, paper_suite_names
     from harness.suite import load_suite, suite_names
@@ -79,7 +80,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # Without data every cell of the paper's suites would be skipped.
     names = [*ordinary, *(paper_suite_names() if config.getoption(DATA, None) else [])]
     try:
-        load_target(target)
+        if is_farm(target):
+            Selection.parse(target)
+        else:
+            load_target(target)
         suites = [
             load_suite(name) if name in ordinary else load_paper_suite(name)
             for name in ([wanted] if wanted else names)
@@ -164,6 +168,7 @@ def _suite_of(module: Path) -> Suite:
 
 def _run(suite: Suite, target: str, request: pytest.FixtureRequest) -> SuiteRun | str:
     from harness.errors import ToolMissingError
+    from harness.farm.selection import is_farm
     from harness.progress import ProgressWatcher
     from harness.run.request import Overrides, check_targets, make_request
     from harness.run.runner import EXPECTED, run_suite
@@ -172,16 +177,35 @@ def _run(suite: Suite, target: str, request: pytest.FixtureRequest) -> SuiteRun 
     folder = Path(out) if out else request.getfixturevalue("tmp_path_factory").mktemp("trainbench")
     capture = request.config.pluginmanager.getplugin("capturemanager")
     try:
-        check_targets((target,))
+        if not is_farm(target):
+            check_targets((target,))
     except ToolMissingError as error:
         pytest.skip(str(error))
     try:
         wanted = make_request(
             suite.name,
-            Overrides(targets=(target,), seeds=suite.seeds[:1], out=folder / suite.name / target),
+            Overrides(
+                targets=(target,),
+                seeds=suite.seeds[:1],
+                out=folder / suite.name / target.replace(":", "-"),
+            ),
         )
+        name = target if not is_farm(target) else _only(tuple(wanted.farms), target)
         with capture.global_and_fixture_disabled(), ProgressWatcher() as watcher:
             documents = run_suite(wanted, watcher)
+    except ToolMissingError as error:
+        pytest.skip(str(error))
     except EXPECTED as error:
         return str(error)
-    return SuiteRun(suite, target, {(run.target, run.method): run for run in documents})
+    return SuiteRun(suite, name, {(run.target, run.method): run for run in documents})
+
+
+def _only(targets: tuple[str, ...], asked: str) -> str:
+    """pytest runs on one target: that of the places that were asked for."""
+    from harness.errors import UsageError
+
+    if len(targets) != 1:
+        raise UsageError(
+            f"{asked} means places of several targets ({', '.join(targets)}); add target=NAME to it"
+        )
+    return targets[0]
