@@ -9,6 +9,7 @@ from pyocd.core.exceptions import ProbeError, TransferFaultError
 from harness.devices.gdbrsp.bulk import BulkFiles
 from harness.devices.gdbrsp.client import RspClient, expect_ok
 from harness.devices.gdbrsp.features import Register
+from harness.devices.gdbrsp.special import read_special
 
 SYSTEM_SPACE = range(0xE0000000, 0xE0100000)
 """The private peripheral bus of ARMv7-M and ARMv8-M."""
@@ -58,7 +59,20 @@ class TargetAccess:
     def read_register(self, name: str) -> int | None:
         """Value of a core register of a stopped target; None when the server does not offer it."""
         register = self._register(name)
-        return None if register is None else int.from_bytes(self._fetch(name, register), "little")
+        if register is not None:
+            return int.from_bytes(self._fetch(name, register), "little")
+        return read_special(self, self.client.step, name) if self.client.dialect.lends_core else None
+
+    def read_code(self, address: int, length: int) -> bytes:
+        """Bytes as the CPU sees them, of a stopped core; none where it sees nothing."""
+        self._select(physical=False)
+        return _unhex(self.client.request(b"m%x,%x" % (address, length)))
+
+    def write_code(self, address: int, data: bytes) -> None:
+        """Store bytes where the CPU sees them, read-only memory too."""
+        self._select(physical=False)
+        packet = b"M%x,%x:%b" % (address, len(data), data.hex().encode())
+        expect_ok([self.client.request(packet)], f"to change the code at {address:#010x}")
 
     def write_register(self, name: str, value: int) -> bool:
         """Set a core register; False when the server does not offer it."""

@@ -24,12 +24,14 @@ _HALTED, _BKPT, _DWTTRAP, _VCATCH = 1, 2, 4, 8
 _TRCENA, _VC_CORERESET = 1 << 24, 1
 _WRITE_REGISTER = 1 << 16
 _NAMES = {**{n: f"r{n}" for n in range(13)}, 13: "sp", 14: "lr", 15: "pc", 16: "xpsr"} | {
-    17: "msp",
-    18: "psp",
-    33: "fpscr",
+    **{17: "msp", 18: "psp", 33: "fpscr"},
+    # ARMv8-M: the registers of each security state by a number of their own.
+    **{24: "msp_ns", 25: "psp_ns", 26: "msp", 27: "psp"},
+    **{28: "msplim", 29: "psplim", 30: "msplim_ns", 31: "psplim_ns"},
 }
-_CFBP = 20
-_CFBP_PARTS = ("primask", "basepri", "faultmask", "control")
+_MASKS = ("primask", "basepri", "faultmask", "control")
+_COMBINED = {20: _MASKS, 34: _MASKS, 35: tuple(f"{name}_ns" for name in _MASKS)}
+"""Four registers of a byte each in one word."""
 
 
 class VirtualCore:
@@ -167,8 +169,8 @@ class VirtualCore:
         if 64 <= number < 96:
             double = self._access.read_register(f"d{(number - 64) // 2}")
             return None if double is None else double >> 32 * (number & 1) & 0xFFFFFFFF
-        if number == _CFBP:
-            parts = [self._access.read_register(name) for name in _CFBP_PARTS]
+        if number in _COMBINED:
+            parts = [self._access.read_register(name) for name in _COMBINED[number]]
             return (
                 None
                 if None in parts
@@ -183,9 +185,9 @@ class VirtualCore:
             if double is None:
                 return False
             return self._access.write_register(name, double & ~(0xFFFFFFFF << shift) | value << shift)
-        if number == _CFBP:
+        if number in _COMBINED:
             return all(
                 self._access.write_register(name, value >> 8 * index & 0xFF)
-                for index, name in enumerate(_CFBP_PARTS)
+                for index, name in enumerate(_COMBINED[number])
             )
         return number in _NAMES and self._access.write_register(_NAMES[number], value)

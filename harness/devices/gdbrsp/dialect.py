@@ -39,6 +39,8 @@ class Dialect:
     """Requests in flight. More would fill the reply buffer and block both sides."""
     binary_writes: bool = False
     """Memory is written with X instead of M: half the bytes on the wire."""
+    lends_core: bool = False
+    """A stopped core can execute an instruction for us, to read registers that the server does not offer."""
     registers: Mapping[str, int] | None = None
     """Register numbers, where those in the target description are wrong."""
     identification: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
@@ -73,6 +75,7 @@ QEMU = Dialect(
     unmapped_writes_succeed=True,
     # QEMU 7.2 gives a Cortex-M4 the ID_ISAR1-3 of a Cortex-M3, though it executes its DSP instructions.
     identification={0xC24: {0xE000ED64: 0x02112000, 0xE000ED68: 0x21232231, 0xE000ED6C: 0x01111131}},
+    lends_core=True,
     query=(b"qqemu.PhyMemMode", (b"0", b"1")),
     physical_memory=b"Qqemu.PhyMemMode:",
     probe_command="xp /1bx {address:#x}",

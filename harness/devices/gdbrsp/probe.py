@@ -107,6 +107,9 @@ class GdbRemoteProbe(DebugProbe):  # type: ignore[misc]
             client.close()
             raise
         self._client = client
+        if self.session is not None:
+            # A breakpoint instruction never reaches the debugger of an emulator: the firmware would fault.
+            self.session.options.set("soft_bkpt_as_hard", True)
 
     def close(self) -> None:
         client, memory = self._client, self._memory
