@@ -56,4 +56,4 @@ def test_the_wheel_works_from_another_folder(wheel: Path, tmp_path: Path) -> Non
     )
     file, names = answer.stdout.splitlines()
     assert Path(file).is_relative_to(site)
-    assert names.split() == ["host", "qemu-mps2-an386", "qemu-mps2-an500"]
+    assert names.split() == ["host", "qemu-mps2-an386", "qemu-mps2-an500", "renode-stm32f7"]

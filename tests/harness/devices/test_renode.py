@@ -22,6 +22,7 @@ from harness.devices.base import Diagnosis
 from harness.devices.elf import Image, read_image
 from harness.devices.factory import open_device
 from harness.devices.renode import RenodeDevice
+from harness.devices.renode_process import RenodeProcess
 from harness.errors import (
     DeviceError,
     DeviceFault,
@@ -440,6 +441,26 @@ def test_renode_ends_with_the_harness(stand_in: Any, build: Build, tmp_path: Pat
         soon.check("waiting for Renode to follow its parent")
         time.sleep(0.01)
     stand_in.journal.unlink(missing_ok=True)  # it was killed with breakpoints armed
+
+
+def test_pyocd_itself_reaches_renode_by_its_dialect(stand_in: Any, target: Target, soon: Deadline) -> None:
+    assert target.renode is not None
+    process = RenodeProcess(target, target.renode, soon)
+    try:
+        words = ["-u", f"gdbrsp:renode:127.0.0.1:{process.debug_port}", "-t", "cortex_m"]
+        lines = ("write32 0x20020000 0xcafe0001", "read32 0x20020000 16", "reg msp control")
+        shown = subprocess.run(
+            [sys.executable, "-m", "pyocd", "cmd", *words, *(w for line in lines for w in ("-c", line))],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        process.quit()
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "cafe0001" in shown.stdout
+    assert "msp = 0x00000000" in shown.stdout
 
 
 def test_without_renode_the_install_line_is_told(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
