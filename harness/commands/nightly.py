@@ -22,6 +22,10 @@ def nightly(
     coordinator: Annotated[
         str | None, typer.Option("--coordinator", metavar="HOST:PORT", help="The labgrid coordinator.")
     ] = None,
+    summary_file: Annotated[
+        Path | None,
+        typer.Option("--summary", metavar="FILE", help="Append the summary (Markdown) to this file too."),
+    ] = None,
 ) -> None:
     """Run all suites of PLAN at once, keep what the same commit has, compare, and write results for CI.
 
@@ -42,6 +46,9 @@ def nightly(
     if ended.comparison is not None:
         print_changes(ended.comparison, everything=False)
     _write_reports(ended.folder)
+    if summary_file is not None:
+        with summary_file.open("a", encoding="utf-8") as stream:
+            stream.write((ended.folder / SUMMARY_FILE).read_text(encoding="utf-8"))
     typer.echo(f"{ended.document.outcome}\nsummary: {ended.folder / SUMMARY_FILE}")
     if ended.document.exit_code:
         raise typer.Exit(ended.document.exit_code)

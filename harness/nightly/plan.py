@@ -14,7 +14,7 @@ from harness.farm.hold import WAIT_SECONDS
 from harness.run.request import Overrides
 
 PREVIOUS = "previous"
-DEFAULT_OUT = Path("results") / "nightly"
+DEFAULT_OUT = Path("runs") / "nightly"
 
 
 class Entry(Strict):
@@ -47,7 +47,7 @@ class Plan(Strict):
 
     title: str
     out: Path | None = None
-    """Folder of all nightlies, one folder a commit below it; None: results/nightly here."""
+    """Folder of all nightlies, one folder a commit below it; None: runs/nightly here."""
     base: str = ""
     """What to compare with: a folder, or `previous`, the last good nightly below `out`; empty: nothing."""
     coordinator: str | None = None
