@@ -55,6 +55,19 @@ def test_nothing_heavy_is_loaded_without_a_target(pytester: pytest.Pytester) -> 
     assert pytester.run(*arguments).ret == pytest.ExitCode.OK
 
 
+def test_without_the_emulator_the_suites_skip_with_the_install_line(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = pytester.mkdir("programs")
+    (programs / "arm-none-eabi-gcc").symlink_to("/bin/true")
+    monkeypatch.setenv("PATH", str(programs))
+    result = pytester.runpytest_subprocess(
+        "--target", "renode-stm32f7", "--suite", "people-detection", "-rs", "-p", "no:cacheprovider"
+    )
+    assert result.parseoutcomes().keys() == {"skipped"}
+    result.stdout.fnmatch_lines("*needs renode (emulator)*not installed; to get it: *https://renode.io*")
+
+
 def test_unknown_names_list_what_exists(pytester: pytest.Pytester) -> None:
     for arguments, words in (
         (("--target", "moon"), "no target named 'moon'; there are: *qemu-mps2-an500*"),

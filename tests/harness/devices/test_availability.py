@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 from harness.devices.availability import availability
-from harness.targets import Target, Toolchain
+from harness.targets import Target, Toolchain, load_target
 
 
 def test_what_is_missing_says_how_to_get_it(qemu_target: Callable[..., Target]) -> None:
@@ -20,6 +20,12 @@ def test_what_is_installed_is_shown_with_its_path(qemu_target: Callable[..., Tar
         "/usr/bin/qemu-system-arm",
         "/usr/bin/arm-none-eabi-gcc",
     ]
+
+
+def test_what_is_in_no_package_says_where_to_get_it() -> None:
+    found = availability(load_target("renode-stm32f7"), which=lambda name: None)
+    hint = {need.program: need.hint for need in found.missing}["renode"]
+    assert hint == "install Renode 1.16 (package or portable archive, https://renode.io) and put it on PATH"
 
 
 def test_a_second_compiler_is_optional_and_may_be_unknown(qemu_target: Callable[..., Target]) -> None:
