@@ -1,11 +1,15 @@
-"""A run document with as little in it as there may be."""
+"""A run document with as little in it as there may be, and a network whose steps take next to no time."""
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from engine.frontends.npz_file import write_npz
 from harness.results.document import Accuracy, Provenance, RunDocument, SchemeSummary
 
 MakeRun = Callable[..., RunDocument]
@@ -72,3 +76,18 @@ def make_run() -> MakeRun:
 @pytest.fixture(scope="session")
 def accuracy_of() -> Callable[[tuple[int, ...], tuple[int, ...]], Accuracy]:
     return make_accuracy
+
+
+@pytest.fixture(scope="session")
+def backbone_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of 16x16 pixels whose steps take a fraction of a millisecond."""
+    source = Path(__file__).parents[1] / "engine" / "small_networks.py"
+    spec = importlib.util.spec_from_file_location("small_networks_for_harness", source)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    path = tmp_path_factory.mktemp("backbone") / "small.npz"
+    write_npz(module.small_backbone(), path)
+    return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import sys
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from engine.frontends.npz_file import write_npz
 from harness.deadline import Deadline
 from harness.devices.process import ChildProcess
 from harness.farm.hold import list_places
@@ -75,21 +73,6 @@ def exporter(coordinator: str, tmp_path: Path) -> Iterator[Exporter]:
     yield start
     for process in started:
         process.end()
-
-
-@pytest.fixture(scope="session")
-def backbone_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network of 16x16 pixels whose steps take a fraction of a millisecond."""
-    source = Path(__file__).parents[2] / "engine" / "small_networks.py"
-    spec = importlib.util.spec_from_file_location("small_networks_for_farm", source)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    path = tmp_path_factory.mktemp("backbone") / "small.npz"
-    write_npz(module.small_backbone(), path)
-    return path
 
 
 @pytest.fixture
