@@ -67,7 +67,7 @@ class Case:
         return not any(place.holder for place in list_places(self.coordinator))
 
 
-def case_of(tmp_path: Path, coordinator: str, backbone: Path, seeds: int) -> Case:
+def case_of(tmp_path: Path, coordinator: str, backbone: Path, methods: list[str], seeds: int) -> Case:
     plan = tmp_path / "plan.toml"
     plan.write_text(
         f"""
@@ -77,14 +77,14 @@ place_wait_seconds = 300
 [[suites]]
 suite = "people-detection"
 targets = ["farm:target={QEMU}"]
-methods = ["last:3", "bias-only:2"]
+methods = {json.dumps(methods)}
 learning_rate = 0.001
 epochs = 1
 seeds = {list(range(seeds))}
 backbone = "{backbone}"
 """
     )
-    return Case(plan, tmp_path / "out", coordinator, 2 * 2 * seeds)
+    return Case(plan, tmp_path / "out", coordinator, 2 * len(methods) * seeds)
 
 
 @contextmanager
@@ -140,7 +140,7 @@ def test_a_nightly_that_is_killed_goes_on(
     coordinator: str, exporter: Exporter, backbone_file: Path, tmp_path: Path
 ) -> None:
     exporter("small", boards=2)
-    case = case_of(tmp_path, coordinator, backbone_file, seeds=3)
+    case = case_of(tmp_path, coordinator, backbone_file, ["last:3"], seeds=6)
     log = tmp_path / "log"
     with running(case, log) as process:
         wait_until(lambda: case.stored() >= 1, "waiting for a result", log)
@@ -175,7 +175,7 @@ def test_forty_cells_while_an_exporter_and_a_client_are_killed(
     coordinator: str, exporter: Exporter, backbone_file: Path, tmp_path: Path
 ) -> None:
     left, _ = exporter("left", boards=2), exporter("right", boards=2)
-    case = case_of(tmp_path, coordinator, backbone_file, seeds=20)
+    case = case_of(tmp_path, coordinator, backbone_file, ["last:3", "bias-only:2"], seeds=20)
     assert case.cells // 2 >= 40
     log = tmp_path / "log"
     with running(case, log) as process:
