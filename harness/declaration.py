@@ -20,11 +20,15 @@ class Strict(BaseModel):
 Model = TypeVar("Model", bound=Strict)
 
 
-def read_declaration(path: Path, model: type[Model], name: str, failure: type[HarnessError]) -> Model:
-    """`path` as a `model` whose fields `name` and `folder` are filled in; `failure` for a malformed file."""
+def read_declaration(path: Path, model: type[Model], name: str | None, failure: type[HarnessError]) -> Model:
+    """`path` as a `model` whose fields `name` and `folder` are filled in; `failure` for a malformed file.
+
+    `name` None: the file gives it.
+    """
+    filled = {"folder": path.parent} if name is None else {"name": name, "folder": path.parent}
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
-        return model.model_validate({**fields, "name": name, "folder": path.parent})
+        return model.model_validate({**fields, **filled})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise failure(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:

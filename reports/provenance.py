@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.results.document import RunDocument
+from harness.results.document import ForeignTrainer, RunDocument, SchemeSummary
 
 Fields = dict[str, str]
 
@@ -91,15 +91,9 @@ def _fields(run: RunDocument) -> Fields:
         "Test images": str(len(run.accuracy.test_labels)) if run.accuracy else "",
         "Epochs": str(run.accuracy.epochs) if run.accuracy else "",
         "Accuracy computed on": run.accuracy.computed_on if run.accuracy else "",
-        "Weight rounding": scheme.rounding,
-        "Gradients": GRADIENTS[scheme.gradient],
+        "Picture size, pixels": f"{origin.image_size} x {origin.image_size}" if origin.image_size else "",
         "Learning rate per image": f"{scheme.learning_rate:g}",
-        "Images per weight update": str(scheme.accumulate),
-        "Network's precision": scheme.precision,
-        "Quantization-aware scaling": "on" if scheme.quantization_aware_scaling else "off",
-        "Update rule": scheme.rule,
-        "Momentum": f"{scheme.momentum:g}" if scheme.rule in ("momentum", "lars") else "",
-        "Learning rate of convolutions": f"{scheme.convolution_rate:g} times that of the classifier",
+        **(_compiled_fields(scheme) if run.foreign is None else _foreign_fields(run.foreign)),
         "Host": origin.host,
         "Python": origin.python,
         "Toolchain": origin.toolchain,
@@ -110,4 +104,26 @@ def _fields(run: RunDocument) -> Fields:
         "Plan SHA-256": origin.plan_digest,
         "ELF SHA-256": origin.elf_digest,
         **{f"Note: {name}": text for name, text in sorted(run.notes.items())},
+    }
+
+
+def _compiled_fields(scheme: SchemeSummary) -> Fields:
+    return {
+        "Weight rounding": scheme.rounding,
+        "Gradients": GRADIENTS[scheme.gradient],
+        "Images per weight update": str(scheme.accumulate),
+        "Network's precision": scheme.precision,
+        "Quantization-aware scaling": "on" if scheme.quantization_aware_scaling else "off",
+        "Update rule": scheme.rule,
+        "Momentum": f"{scheme.momentum:g}" if scheme.rule in ("momentum", "lars") else "",
+        "Learning rate of convolutions": f"{scheme.convolution_rate:g} times that of the classifier",
+    }
+
+
+def _foreign_fields(foreign: ForeignTrainer) -> Fields:
+    """In its own words: nothing of it was compiled here."""
+    return {
+        "Trainer's own name of its scheme": foreign.scheme,
+        "Trainer's input": f"{foreign.input_size} x {foreign.input_size} x {foreign.input_channels}",
+        "Trainer's classes": str(foreign.classes),
     }

@@ -219,7 +219,7 @@ def _flash(cell: Cell) -> Value:
 
 def _extra_memory(cell: Cell) -> Value:
     runs = cell.done or tuple(run for run in cell.runs if run.status == "not-run")
-    if not runs:
+    if not runs or any(run.foreign is not None for run in runs):
         return Value()
     extra = max(run.scheme.extra_memory_analytic for run in runs)
     return Value(count(extra), kilobytes(extra))

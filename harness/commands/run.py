@@ -31,6 +31,15 @@ def run(
         list[str] | None, typer.Option("--method", "-m", help="Run this method; may be repeated.")
     ] = None,
     seed: Annotated[list[int] | None, typer.Option("--seed", help="Run this seed; may be repeated.")] = None,
+    trainer: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--trainer",
+            metavar="DIR",
+            help="Run the C trainer in this folder (docs/bring-your-own-trainer.md), with --method beside"
+            " those; may be repeated.",
+        ),
+    ] = None,
     backbone: BackboneOption = None,
     dataset: Annotated[
         list[str] | None,
@@ -109,7 +118,7 @@ def run(
         unused |= {"--epochs": epochs, "--learning-rate": learning_rate, "--sram-budget": sram_budget}
         refuse(
             suite,
-            {**unused, "--classes": classes, "--retries": retries},
+            {**unused, "--classes": classes, "--retries": retries, "--trainer": trainer},
             "its paper.toml says how its cells are run",
         )
         options = PaperOptions(
@@ -137,6 +146,7 @@ def run(
             Overrides(
                 targets=tuple(target or ()),
                 methods=tuple(method or ()),
+                trainers=tuple(trainer or ()),
                 seeds=tuple(seed or ()),
                 backbone=backbone,
                 dataset=one_dataset(suite, dataset or ()),

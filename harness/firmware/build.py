@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,6 +49,17 @@ _ERROR = re.compile(r"error: |undefined reference|multiple definition|overflowed
 
 
 @dataclass(frozen=True)
+class TrainerParts:
+    """What a trainer is made of that is more than a folder. Absolute paths."""
+
+    sources: tuple[Path, ...]
+    includes: tuple[Path, ...]
+    """One of them holds trainer.h."""
+    flags: tuple[str, ...] = ()
+    """Of its own files, after all others."""
+
+
+@dataclass(frozen=True)
 class Firmware:
     """A linked firmware and what is to be known of it for measuring and for provenance."""
 
@@ -80,8 +92,11 @@ def build_firmware(
     sanitize: bool = False,
     defines: Mapping[str, str | int] | None = None,
     deadline: Deadline | None = None,
+    trainer: TrainerParts | None = None,
 ) -> Firmware:
     """Compile every .c file of `trainer_dir`, the agent and the target's board, and link them in `out_dir`.
+
+    `trainer`: what to compile of the folder instead, and how.
 
     `compiler` and `optimization` default to the target's. `sram_budget`: bytes from the start of SRAM that
     the firmware may touch; touching others faults. `stack_bytes`: stack to reserve, default from the target.
@@ -104,12 +119,15 @@ def build_firmware(
         *(SANITIZER_FLAGS if sanitize else ()),
         *(f"-D{name}={value}" for name, value in sorted(settings.items())),
     )
+    if trainer is None:
+        trainer = _parts_of(trainer_dir)
     plan = BuildPlan(
         compiler=found.path,
         flags=flags,
-        sources=_sources(trainer_dir, target, parts),
+        trainer_flags=trainer.flags,
+        sources=_sources(trainer_dir, trainer, target, parts),
         includes={
-            "trainer": (trainer_dir.resolve(),),
+            "trainer": trainer.includes,
             "agent": (AGENT_FOLDER, TRAINER_H_FOLDER),
             "board": (AGENT_FOLDER, *((target.folder / name).resolve() for name in parts.includes)),
         },
@@ -129,7 +147,7 @@ def build_firmware(
         target=target.name,
         compiler=found.name,
         toolchain=found.version,
-        flags=flags,
+        flags=(*flags, *trainer.flags),
         large_layout=large,
         sections=section_sizes(contents),
         sram=sram_layout(contents),
@@ -170,17 +188,30 @@ def first_error(output: str) -> str:
     return stated or (lines[-1] if lines else "the tools said nothing")
 
 
-def _sources(trainer_dir: Path, target: Target, parts: FirmwareParts) -> dict[str, Path]:
-    """Object → source. The link scripts tell owners apart by the objects' folder."""
-    trainer = sorted(trainer_dir.glob("*.c"))
-    if not (trainer_dir / "trainer.h").is_file() or not trainer:
+def _parts_of(trainer_dir: Path) -> TrainerParts:
+    sources = sorted(trainer_dir.glob("*.c"))
+    if not (trainer_dir / "trainer.h").is_file() or not sources:
         raise BuildError(f"{trainer_dir} is no trainer: it has to hold trainer.h and at least one .c file")
+    return TrainerParts(tuple(sources), (trainer_dir.resolve(),))
+
+
+def _object_name(path: Path, folder: Path) -> str:
+    """Distinct for files of one name in several folders; no slash, which link scripts do not match."""
+    relative = os.path.relpath(path.resolve().with_suffix(""), folder.resolve())
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", relative)
+
+
+def _sources(
+    trainer_dir: Path, trainer: TrainerParts, target: Target, parts: FirmwareParts
+) -> dict[str, Path]:
+    """Object → source. The link scripts tell owners apart by the objects' folder."""
     board = [target.folder / name for name in parts.sources]
     missing = next((path for path in board if not path.is_file()), None)
     if missing is not None:
         raise TargetError(f"target {target.name} names a source file that is not there: {missing}")
-    groups = {"trainer": trainer, "agent": sorted(AGENT_FOLDER.glob("*.c")), "board": board}
-    objects = [
+    groups = {"agent": sorted(AGENT_FOLDER.glob("*.c")), "board": board}
+    objects = [(f"trainer/{_object_name(path, trainer_dir)}.o", path.resolve()) for path in trainer.sources]
+    objects += [
         (f"{group}/{path.stem}.o", path.resolve()) for group, paths in groups.items() for path in paths
     ]
     if len({name for name, _ in objects}) != len(objects):

@@ -33,6 +33,8 @@ class BuildPlan:
     parts: FirmwareParts
     stack_bytes: int
     out_dir: Path
+    trainer_flags: tuple[str, ...] = ()
+    """Of the trainer's sources alone, after all others."""
 
 
 def build_file(plan: BuildPlan, link_script: str) -> str:
@@ -64,6 +66,7 @@ def _compile_words(plan: BuildPlan, group: str) -> list[str]:
         *(str(plan.compiler), *plan.flags),
         *(f"-I{folder}" for folder in plan.includes[group]),
         *(f"-ffile-prefix-map={folder}={name}" for folder, name in sorted(maps.items())),
+        *(plan.trainer_flags if group == "trainer" else ()),
     ]
 
 

@@ -124,7 +124,8 @@ def compare(documents: Sequence[RunDocument]) -> Comparison:
     """Group `documents`; raise ResultsError where putting them side by side would mislead.
 
     That is: none at all; more than one suite; the same method, target and seed twice; runs on different
-    networks or data; runs of one method with different options.
+    networks or data; runs of one method with different options. A trainer that a user brought is a network of
+    its own, and may see the same pictures at another size.
     """
     if not documents:
         raise ResultsError(
@@ -133,13 +134,10 @@ def compare(documents: Sequence[RunDocument]) -> Comparison:
     ordered = sorted(documents, key=lambda run: (run.method, run.target, run.seed))
     done = [run for run in ordered if run.status == "done"]
     _refuse_mixture("suites", {run.suite for run in ordered})
-    _refuse_mixture(
-        "networks", {f"{p.model_name} ({p.model_digest[:12]})" for p in (r.provenance for r in done)}
-    )
-    _refuse_mixture(
-        "datasets", {f"{p.dataset_name} ({p.dataset_digest[:12]})" for p in (r.provenance for r in done)}
-    )
+    _refuse_mixture("networks", {_network(run) for run in done if run.foreign is None})
+    _refuse_other_pictures(done)
     for method in dict.fromkeys(run.method for run in done):
+        _refuse_mixture(f"sources of {method}", {_network(run) for run in done if run.method == method})
         _refuse_mixture(
             f"options of {method}", {str(Options.of(r.scheme)) for r in done if r.method == method}
         )
@@ -270,6 +268,22 @@ def _refuse_mixture(what: str, found: set[str]) -> None:
             f"the run documents are of different {what}: {'; '.join(sorted(found))}; "
             "figures of these do not belong side by side, keep them in folders of their own"
         )
+
+
+def _network(run: RunDocument) -> str:
+    return f"{run.provenance.model_name} ({run.provenance.model_digest[:12]})"
+
+
+def _refuse_other_pictures(done: Sequence[RunDocument]) -> None:
+    """Pictures of one size have to be equal; those of several sizes the same by name, label and split."""
+    origins = [run.provenance for run in done]
+    for size in dict.fromkeys(origin.image_size for origin in origins):
+        of_size = [origin for origin in origins if origin.image_size == size]
+        _refuse_mixture("datasets", {f"{p.dataset_name} ({p.dataset_digest[:12]})" for p in of_size})
+    if len({origin.image_size for origin in origins}) > 1:
+        # Documents from before there was an index have none to compare.
+        indices = {f"{p.dataset_name} ({(p.dataset_index or p.dataset_digest)[:12]})" for p in origins}
+        _refuse_mixture("datasets", indices)
 
 
 def _methods(runs: Sequence[RunDocument]) -> tuple[str, ...]:

@@ -40,6 +40,11 @@ class Provenance(Document):
     dataset_name: str
     dataset_description: str
     dataset_digest: str
+    """Of pictures and index."""
+    dataset_index: str = ""
+    """Of classes, labels, names and split alone: equal for the same pictures at any size."""
+    image_size: int = 0
+    """Height and width of the pictures, pixels; 0 in documents from before it was recorded."""
     elf_digest: str
     plan_digest: str
 
@@ -186,6 +191,20 @@ class Sections(Document):
     """text + rodata + data initializers."""
 
 
+class ForeignTrainer(Document):
+    """A trainer that trainbench did not generate, as it names itself in `trainer_info`.
+
+    There is no plan of it, and of the scheme only method, description and learning rate mean anything.
+    """
+
+    network: str
+    scheme: str
+    input_size: int
+    """Height and width of its pictures, pixels."""
+    input_channels: int
+    classes: int
+
+
 class ReferenceFigure(Document):
     """What somebody else's trainer needs for the same work: network, scheme, classes, core."""
 
@@ -221,6 +240,8 @@ class RunDocument(Document):
     """Attempts before this one, in order. With any of them the result is unstable."""
     provenance: Provenance
     scheme: SchemeSummary
+    foreign: ForeignTrainer | None = None
+    """None: a trainer that trainbench compiled."""
     plan: MemoryPlan | None = None
     sections: Sections | None = None
     sram: Sram | None = None

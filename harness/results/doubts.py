@@ -18,7 +18,7 @@ def contradictions(run: RunDocument) -> tuple[str, ...]:
 def cautions(run: RunDocument) -> tuple[str, ...]:
     """What weakens figures of this run, its own warnings first. Sentences without the run's name."""
     own = (*run.warnings, *_retry_doubts(run))
-    return (*own, *_tick_doubts(run), *_training_doubts(run), *_source_doubts(run))
+    return (*own, *_plan_doubts(run), *_tick_doubts(run), *_training_doubts(run), *_source_doubts(run))
 
 
 def _retry_doubts(run: RunDocument) -> Iterator[str]:
@@ -26,6 +26,11 @@ def _retry_doubts(run: RunDocument) -> Iterator[str]:
         count, last = len(run.retries), run.retries[-1].error
         times = "once" if count == 1 else f"{count} times"
         yield f"unstable: the way to the device broke {times} before this result ({last})"
+
+
+def _plan_doubts(run: RunDocument) -> Iterator[str]:
+    if run.foreign is not None and run.status == "done":
+        yield "not compiled by trainbench: there is no plan that the bytes it touched could be held against"
 
 
 def _sram_doubts(run: RunDocument) -> Iterator[str]:

@@ -8,7 +8,7 @@
 | step_ticks, predict_ticks | the target's | median, min and max of the raw ticks of all seeds |
 | forward_per_mac, backward_per_mac | ticks/MAC | of the profiled seeds (`harness.results.costs`); min, max |
 | accuracy_before, accuracy_after | fraction | mean and 95 % interval over seeds and test images |
-| extra_memory | bytes | the paper's analytic rule |
+| extra_memory | bytes | the paper's analytic rule; not of trainers that users bring |
 | plan_peak, plan_bound, plan_gap | bytes | planned arena, its lower bound, the difference |
 | state_digest | sha256 after N steps | hexadecimal; no low and high |
 
@@ -138,8 +138,9 @@ def _cell_figures(comparison: Comparison, cell: Cell) -> Iterator[Figure]:
     if (tested := accuracies(cell)) is not None:
         yield spread("accuracy_before", "fraction", tested[0])
         yield spread("accuracy_after", "fraction", tested[1])
-    if runs:
-        yield row("extra_memory", "analytic", "bytes", (run.scheme.extra_memory_analytic for run in runs))
+    if compiled := [run for run in runs if run.foreign is None]:
+        extra = (run.scheme.extra_memory_analytic for run in compiled)
+        yield row("extra_memory", "analytic", "bytes", extra)
     if plans := [run.plan for run in runs if run.plan is not None]:
         yield row("plan_peak", "analytic", "bytes", (plan.arena_bytes for plan in plans))
         yield row("plan_bound", "analytic", "bytes", (plan.lower_bound for plan in plans))

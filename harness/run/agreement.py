@@ -28,8 +28,7 @@ def check_agreement(document: RunDocument, reference: RunDocument) -> int:
             raise MeasurementError(
                 f"{document.method}, seed {document.seed}: after {digest.steps} equal steps the state of"
                 f" {document.target} is {digest.state[:16]}…, that of {reference.target} is"
-                f" {states[digest.steps][:16]}…; the trainer does not compute the same bits on both,"
-                " so no figure of it is shown"
+                f" {states[digest.steps][:16]}…; the trainer does not compute the same bits on both"
             )
     return shared[-1]
 
@@ -46,10 +45,12 @@ def adopt_accuracy(document: RunDocument, reference: RunDocument | None) -> RunD
     try:
         steps = check_agreement(document, reference)
     except MeasurementError as error:
+        if document.foreign is not None:
+            return _on_its_own(document, str(error))
         return document.model_copy(
             update={
                 "status": "failed",
-                "reason": str(error),
+                "reason": f"{error}, so no figure of it is shown",
                 "failure": "trainer",
                 "sram": None,
                 "step_ticks": None,
@@ -61,3 +62,11 @@ def adopt_accuracy(document: RunDocument, reference: RunDocument | None) -> RunD
     return document.model_copy(
         update={"accuracy": reference.accuracy, "notes": {**document.notes, "accuracy": note}}
     )
+
+
+def _on_its_own(document: RunDocument, difference: str) -> RunDocument:
+    """Nobody promised that a user's trainer computes the same everywhere: what was measured here stays."""
+    warning = f"{difference}; the accuracy of one does not count for the other"
+    if warning in document.warnings:
+        return document
+    return document.model_copy(update={"accuracy": None, "warnings": (*document.warnings, warning)})

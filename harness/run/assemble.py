@@ -13,12 +13,14 @@ from harness.firmware.build import Firmware
 from harness.measure.latency import MINIMUM_SAMPLES, tick_series
 from harness.measure.sram import Touched
 from harness.provenance import git_revision, host_description, package_versions, trainbench_version
+from harness.results import document
 from harness.results.document import Provenance, ReferenceFigure, RunDocument, Sections, Sram, TickSeries
 from harness.results.store import INPUTS_DIGEST
 from harness.run.cell import Measurement
 from harness.run.prepare import Trainer
 from harness.suite import Method
 from harness.targets import Target
+from harness.trainers.ask import ForeignTrainer
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,12 @@ class Inputs:
     """Height and width of the network's input, pixels."""
     network: tuple[int, int] = (0, 0)
     """(convolutions, convolution weights): by which peers' figures are found."""
+    channels: int = 3
+    """Of the network's input: 3 is RGB, 1 gray."""
+    dataset_index: str = ""
+    """SHA-256 of the dataset without its pixels."""
+    foreign: ForeignTrainer | None = None
+    """The trainer that the user brought; None: one is compiled for `backbone`."""
 
 
 def make_sram(firmware: Firmware, trainer: Trainer, target: Target, touched: Touched) -> Sram:
@@ -47,7 +55,7 @@ def make_sram(firmware: Firmware, trainer: Trainer, target: Target, touched: Tou
     if touched.arena > trainer.arena_bytes:
         raise MeasurementError(
             f"{touched.arena} bytes of the arena were touched on {target.name},"
-            f" but {trainer.arena_bytes} are planned"
+            f" but {trainer.arena_bytes} are {'planned' if trainer.plan else 'what its trainer_info says'}"
         )
     return Sram(
         kind="measured",
@@ -117,6 +125,8 @@ def make_provenance(
         dataset_name=inputs.dataset_name,
         dataset_description=inputs.dataset_description,
         dataset_digest=inputs.dataset_digest,
+        dataset_index=inputs.dataset_index,
+        image_size=inputs.image_size,
         elf_digest=firmware.digest if firmware else "",
         plan_digest=plan_digest,
     )
@@ -205,8 +215,22 @@ def _head(subject: Subject) -> dict[str, Any]:
         "method": subject.method.name,
         "seed": subject.seed,
         "scheme": subject.trainer.scheme,
+        "foreign": _foreign(subject.inputs),
         "plan": subject.trainer.plan,
     }
+
+
+def _foreign(inputs: Inputs) -> document.ForeignTrainer | None:
+    if inputs.foreign is None:
+        return None
+    info = inputs.foreign.info
+    return document.ForeignTrainer(
+        network=info.network,
+        scheme=info.scheme,
+        input_size=inputs.foreign.image_size,
+        input_channels=info.input_channels,
+        classes=info.classes,
+    )
 
 
 def _references(subject: Subject) -> tuple[ReferenceFigure, ...]:

@@ -95,14 +95,17 @@ def measure_cell(
     task: Task,
     paint: Paint | None,
     progress: Progress = lambda done, total: None,
+    on_start: Callable[[Session], None] = lambda session: None,
 ) -> Measurement:
     """Paint, start, run the timed steps and predictions, read SRAM back, then train the whole course.
 
-    The firmware is loaded and has not run. `paint` None: SRAM is not measured.
+    The firmware is loaded and has not run. `paint` None: SRAM is not measured. `on_start` may refuse what
+    runs.
     """
     if paint is not None:
         sram.paint(device.memory, paint.areas)
     info = session.start()
+    on_start(session)
     _check_fits(samples, info.classes, (info.input_height, info.input_width, info.input_channels))
     steps = plan_training(task.course, samples.train, task.seed)
     if len(steps) < task.steps:

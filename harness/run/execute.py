@@ -27,12 +27,14 @@ from harness.measure.sram import Area, Span
 from harness.provenance import package_versions
 from harness.results.document import OperatorTicks, RunDocument
 from harness.run.assemble import Inputs, Subject, make_document, make_provenance
-from harness.run.cell import Paint, Samples, Task, measure_cell, planned_calls
-from harness.run.prepare import Trainer, compile_method
+from harness.run.cell import Measurement, Paint, Samples, Task, measure_cell, planned_calls
+from harness.run.foreign import ForeignGuard, check_unchanged, to_gray
+from harness.run.prepare import Trainer, compile_method, describe_foreign
 from harness.run.session import Session
 from harness.run.workers import Report
 from harness.suite import Method
 from harness.targets import Target, load_target
+from harness.trainers.build import build_trainer
 
 LOAD_SECONDS = 60.0
 PROFILED_STEPS = 5
@@ -73,27 +75,36 @@ def prepare_method(
     """
     total = 1 + 2 * len(targets)
     report(0, total)
-    trainer = compile_method(
-        inputs.backbone,
-        method,
-        classes=len(inputs.class_names),
-        rounding=rounding,
-        gradient=gradient,
-        folder=folder / "trainer",
-    )
+    foreign = inputs.foreign
+    if foreign is None:
+        trainer = compile_method(
+            inputs.backbone,
+            method,
+            classes=len(inputs.class_names),
+            rounding=rounding,
+            gradient=gradient,
+            folder=folder / "trainer",
+        )
+    else:
+        check_unchanged(foreign)
+        trainer = describe_foreign(foreign, method)
     firmware: dict[str, Firmware] = {}
     profiled: dict[str, Firmware] = {}
     refused: dict[str, HarnessError] = {}
     for number, name in enumerate(targets):
         target = load_target(name)
         budget = sram_budget if target.regions else None
-        build = partial(build_firmware, trainer.folder, target, sram_budget=budget)
+        if foreign is None:
+            build = partial(build_firmware, trainer.folder, target, sram_budget=budget)
+        else:
+            build = partial(build_trainer, foreign.declared, target, sram_budget=budget)
         try:
-            check_memory(trainer, target)
+            if foreign is None:
+                check_memory(trainer, target)
             report(1 + 2 * number, total)
             firmware[name] = build(folder / name)
             report(2 + 2 * number, total)
-            if profile:
+            if profile and foreign is None:
                 profiled[name] = build(folder / f"{name}-profile", defines=PROFILE_DEFINES)
         except (BuildError, NoRoomError) as error:
             refused[name] = error
@@ -164,8 +175,9 @@ def run_on_samples(job: CellJob, samples: Samples, report: Report) -> RunDocumen
         with open_device(target, loading, place) as device:
             device.load(job.firmware.elf, loading)
             session = Session(device, step_seconds=job.step_seconds, deadline=deadline)
-            measured = measure_cell(device, session, samples, job.task, paint, report)
-            _check_identity(session, job.trainer)
+            guard = _guard(job)
+            measured = measure_cell(device, session, samples, job.task, paint, report, guard.on_start)
+            trainer = guard.check(measured, session)
             versions = {**package_versions(), **device.versions}
         if job.profiled is not None:
             operators = profile_cell(job.profiled, job, target, samples, place)
@@ -175,7 +187,7 @@ def run_on_samples(job: CellJob, samples: Samples, report: Report) -> RunDocumen
     provenance = make_provenance(
         job.inputs, started, time.monotonic() - clock, versions, job.firmware, job.trainer.plan_digest
     )
-    subject = Subject(job.inputs, target, job.method, job.task.seed, job.trainer, job.firmware)
+    subject = Subject(job.inputs, target, job.method, job.task.seed, trainer, job.firmware)
     return make_document(subject, measured, provenance, job.inputs_digest, job.fewest_ticks)
 
 
@@ -197,8 +209,9 @@ def load_samples(inputs: Inputs, split: Split, fold: Fold | None = None) -> Samp
         test = validation
     else:
         train, test = validation_fold(dataset, *fold)
+    images = dataset.images if inputs.channels == 3 else to_gray(dataset.images)
     return Samples(
-        images=dataset.images, labels=dataset.labels, class_names=dataset.class_names, train=train, test=test
+        images=images, labels=dataset.labels, class_names=dataset.class_names, train=train, test=test
     )
 
 
@@ -225,7 +238,8 @@ def profile_cell(
     firmware: Firmware, job: CellJob, target: Target, samples: Samples, place: Held | None = None
 ) -> tuple[OperatorTicks, ...]:
     """Median ticks of each operator over a few steps, from the profiling build."""
-    names = [operator.name for operator in job.trainer.plan.operators]
+    plan = job.trainer.plan
+    names = [] if plan is None else [operator.name for operator in plan.operators]
     address = symbol_address(firmware.elf, PROFILE_SYMBOL)
     steps = plan_training(job.task.course, samples.train, job.task.seed)[:PROFILED_STEPS]
     deadline = Deadline.after(LOAD_SECONDS + PROFILED_STEPS * job.step_seconds)
@@ -261,14 +275,31 @@ def plan_paint(firmware: Firmware, target: Target) -> Paint | None:
     return Paint(tuple(areas), firmware.symbols)
 
 
-def _check_identity(session: Session, trainer: Trainer) -> None:
-    info = session.info
-    if (info.plan_digest, info.arena_bytes, info.state_bytes) != (
-        trainer.plan_digest,
-        trainer.arena_bytes,
-        trainer.state_bytes,
-    ):
-        raise MeasurementError(
-            f"the running trainer ({info.scheme}, plan {info.plan_digest[:12]}) is not the one compiled"
-            f" ({trainer.scheme.method}, plan {trainer.plan_digest[:12]})"
-        )
+class CompiledGuard:
+    """What runs has to be what was compiled."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+
+    def on_start(self, session: Session) -> None:
+        """Nothing is touched before the measurement."""
+
+    def check(self, measured: Measurement, session: Session) -> Trainer:
+        """The trainer that was measured; MeasurementError where it is another."""
+        info, trainer = session.info, self._trainer
+        if (info.plan_digest, info.arena_bytes, info.state_bytes) != (
+            trainer.plan_digest,
+            trainer.arena_bytes,
+            trainer.state_bytes,
+        ):
+            raise MeasurementError(
+                f"the running trainer ({info.scheme}, plan {info.plan_digest[:12]}) is not the one compiled"
+                f" ({trainer.scheme.method}, plan {trainer.plan_digest[:12]})"
+            )
+        return trainer
+
+
+def _guard(job: CellJob) -> CompiledGuard | ForeignGuard:
+    if job.inputs.foreign is None:
+        return CompiledGuard(job.trainer)
+    return ForeignGuard(job.inputs.foreign, job.trainer, job.firmware, job.task.seed)

@@ -11,6 +11,7 @@ from engine.schemes import load_scheme
 from harness.provenance import PROJECT_ROOT
 from harness.results.document import MemoryPlan, SchemeSummary
 from harness.suite import Method
+from harness.trainers.ask import ForeignTrainer
 
 SCHEME_LIBRARY = PROJECT_ROOT / "fixtures" / "schemes"
 
@@ -20,7 +21,8 @@ class Trainer:
     """A compiled trainer as the harness needs it: picklable, without the graph. Sizes in bytes."""
 
     folder: Path
-    plan: MemoryPlan
+    plan: MemoryPlan | None
+    """None: a trainer that was not compiled here."""
     plan_digest: str
     scheme: SchemeSummary
     arena_bytes: int
@@ -46,6 +48,28 @@ def compile_method(
     )
     compiled = compile_trainer(backbone, scheme, options, folder)
     return describe_trainer(compiled, method)
+
+
+def describe_foreign(foreign: ForeignTrainer, method: Method) -> Trainer:
+    """A trainer that a user brought: what is not known of it stays 0; its document says that it is one."""
+    summary = SchemeSummary.model_validate(
+        {
+            "method": method.name,
+            "description": foreign.declared.description,
+            "updated_bias_layers": 0,
+            "updated_weight_layers": (),
+            "trainable_values": 0,
+            "rounding": method.rounding,
+            "gradient": method.gradient,
+            "learning_rate": method.learning_rate,
+            "quantization_aware_scaling": method.quantization_aware_scaling,
+            "extra_memory_analytic": 0,
+        }
+    )
+    info = foreign.info
+    return Trainer(
+        foreign.declared.folder, None, info.plan_digest, summary, info.arena_bytes, info.state_bytes
+    )
 
 
 def for_method(trainer: Trainer, method: Method) -> Trainer:

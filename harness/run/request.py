@@ -12,12 +12,14 @@ from engine.autodiff import GRADIENTS
 from engine.frontends import load_backbone
 from engine.schemes import network_shape, read_scheme, scheme_names
 from fixtures.datasets import Report, absolute_specification, load_dataset, not_reported
+from fixtures.datasets.dataset import index_digest
 from harness.devices.availability import availability
 from harness.errors import ToolMissingError, UsageError
 from harness.farm.hold import WAIT_SECONDS
 from harness.farm.resolve import resolve_targets
 from harness.provenance import PROJECT_ROOT
 from harness.run.assemble import Inputs
+from harness.run.foreign import foreign_methods
 from harness.run.prepare import SCHEME_LIBRARY
 from harness.run.runner import Request
 from harness.run.session import STEP_SECONDS
@@ -43,6 +45,8 @@ class Overrides:
     learning_rate: float | None = None
     undeclared_rate: float | None = None
     """Learning rate of methods that the suite does not declare."""
+    trainers: tuple[Path, ...] = ()
+    """Folders with trainers that become methods too; with no methods beside them, the only ones."""
     schemes: tuple[Path, ...] = ()
     """Scheme files that become methods too, each with the suite's variants of schemes."""
     steps: int | None = None
@@ -76,7 +80,12 @@ def request_for(
         raise UsageError(
             f"a learning rate of {overrides.learning_rate} makes no sense; it has to be positive"
         )
-    methods = select_methods(suite, overrides.methods, overrides.learning_rate, overrides.undeclared_rate)
+    alone = bool(overrides.trainers) and not overrides.methods and not overrides.schemes
+    methods = (
+        ()
+        if alone
+        else select_methods(suite, overrides.methods, overrides.learning_rate, overrides.undeclared_rate)
+    )
     resolved = resolve_targets(overrides.targets, overrides.coordinator, overrides.farm_wait or WAIT_SECONDS)
     targets = (suite.reference,) if reference_only else wanted_targets(suite, resolved.targets)
     seeds = overrides.seeds or suite.seeds
@@ -84,15 +93,32 @@ def request_for(
         if not 0 <= seed < 2**32:
             raise UsageError(f"seed {seed} does not fit 32 bits; seeds are 0 to {2**32 - 1}")
     check_targets(targets, resolved.farms)
-    inputs = read_inputs(
-        suite.name, backbone_path(suite, overrides.backbone), suite.dataset, overrides.classes, report
-    )
+    if alone:
+        _refuse_unused(overrides)
+    brought = [
+        (method if overrides.epochs is None else method.model_copy(update={"epochs": None}), its)
+        for method, its in foreign_methods(
+            suite,
+            overrides.trainers,
+            [method.name for method in (*suite.methods, *methods)],
+            overrides.learning_rate,
+            report,
+        )
+    ]
+    if alone:
+        inputs = brought[0][1]
+    else:
+        inputs = read_inputs(
+            suite.name, backbone_path(suite, overrides.backbone), suite.dataset, overrides.classes, report
+        )
     rate = overrides.learning_rate or overrides.undeclared_rate
+    chosen = with_schemes(suite, present_methods(methods, inputs.network), overrides.schemes, rate)
     return Request(
         suite=suite,
         inputs=inputs,
         targets=targets,
-        methods=with_schemes(suite, present_methods(methods, inputs.network), overrides.schemes, rate),
+        methods=(*chosen, *(method for method, _ in brought)),
+        foreign={method.name: its for method, its in brought},
         seeds=seeds,
         out=(overrides.out or default_out(suite.name)).absolute(),
         sram_budget=overrides.sram_budget,
@@ -101,6 +127,20 @@ def request_for(
         retries=overrides.retries or 0,
         farms=resolved.farms,
     )
+
+
+def _refuse_unused(overrides: Overrides) -> None:
+    """Raise UsageError for what only trainers that are compiled here know."""
+    for option, value in (
+        ("--backbone", overrides.backbone),
+        ("--rounding", overrides.rounding),
+        ("--gradient", overrides.gradient),
+        ("--classes", overrides.classes),
+    ):
+        if value is not None:
+            raise UsageError(
+                f"{option} says nothing to a trainer that a user brought; beside --trainer it needs --method"
+            )
 
 
 def present_methods(methods: Sequence[Method], network: tuple[int, int]) -> tuple[Method, ...]:
@@ -216,6 +256,7 @@ def read_inputs(
         dataset_name=dataset.name,
         dataset_description=dataset.description,
         dataset_digest=dataset.digest,
+        dataset_index=index_digest(dataset),
         class_names=padded_classes(dataset.class_names, classes),
         image_size=backbone.input_size,
         network=network_shape(backbone),

@@ -61,6 +61,8 @@ class Request:
     """How often a cell is begun again after a transport error."""
     farms: Mapping[str, Farm] = field(default_factory=dict)
     """By target: the places of a farm on which its cells are run; other targets are run here."""
+    foreign: Mapping[str, Inputs] = field(default_factory=dict)
+    """Inputs of trainers that the user brought, by method; all other methods have `inputs`."""
     gate: Gate | None = None
     """What else runs in this process shares it; None: `parallel` jobs here, and one on every place."""
 
@@ -114,6 +116,7 @@ def _inputs_digest(request: Request, cell: Cell) -> str:
     """Of everything that determines the cell's document: two equal digests, one result."""
     target = load_target(cell.target)
     method = _method(request, cell)
+    inputs = _inputs(request, method.name)
     scheme_file = Path(method.scheme_name)
     return inputs_digest(
         {
@@ -128,9 +131,9 @@ def _inputs_digest(request: Request, cell: Cell) -> str:
             "gradient": method.gradient or request.suite.gradient,
             "split": request.split,
             **({} if request.fold is None else {"fold": request.fold}),
-            "model": request.inputs.model_digest,
-            "dataset": request.inputs.dataset_digest,
-            "classes": len(request.inputs.class_names),
+            "model": inputs.model_digest,
+            "dataset": inputs.dataset_digest,
+            "classes": len(inputs.class_names),
             "toolchain": find_compiler(target).version,
             "target": target.model_dump(mode="json", exclude={"folder"}),
             "sram_budget": request.sram_budget,
@@ -165,8 +168,17 @@ def _method(request: Request, cell: Cell) -> Method:
     return next(method for method in request.methods if method.name == cell.method)
 
 
+def _inputs(request: Request, method: str) -> Inputs:
+    return request.foreign.get(method, request.inputs)
+
+
 def _key(request: Request, cell: Cell) -> str:
-    return request.suite.firmware_key(_method(request, cell))
+    return _firmware_key(request, _method(request, cell))
+
+
+def _firmware_key(request: Request, method: Method) -> str:
+    """Methods of one key share a firmware; a user's trainer has its own."""
+    return method.name if method.name in request.foreign else request.suite.firmware_key(method)
 
 
 def _is_measured(request: Request, cell: Cell) -> bool:
@@ -174,7 +186,7 @@ def _is_measured(request: Request, cell: Cell) -> bool:
 
 
 def _is_profiled(request: Request, cell: Cell) -> bool:
-    return request.profile and _is_measured(request, cell)
+    return request.profile and _is_measured(request, cell) and cell.method not in request.foreign
 
 
 def _task(request: Request, cell: Cell) -> Task:
@@ -201,18 +213,19 @@ def _prepare(
     """Compile and build what the cells need, by firmware key. A method that does not compile ends the run."""
     jobs: dict[str, Job[Prepared]] = {}
     keys: dict[str, str] = {}
-    profile = request.latency and request.profile
     for method in request.methods:
-        name = request.suite.firmware_key(method)
-        sharing = {m.name for m in request.methods if request.suite.firmware_key(m) == name}
+        inputs = _inputs(request, method.name)
+        profile = request.latency and request.profile and inputs.foreign is None
+        name = _firmware_key(request, method)
+        sharing = {m.name for m in request.methods if _firmware_key(request, m) == name}
         targets = tuple(dict.fromkeys(cell.target for cell in wanted if cell.method in sharing))
         if not targets or name in keys:
             continue
-        key = keys[name] = _build_key(request, name)
+        key = keys[name] = _build_key(request, inputs, name)
         if lacking := builds.lacking(key, targets, profile):
             call = partial(
                 prepare_method,
-                request.inputs,
+                inputs,
                 method,
                 method.rounding or request.suite.rounding,
                 method.gradient or request.suite.gradient,
@@ -229,12 +242,12 @@ def _prepare(
     return {name: builds.prepared[key] for name, key in keys.items()}
 
 
-def _build_key(request: Request, firmware_key: str) -> str:
+def _build_key(request: Request, inputs: Inputs, firmware_key: str) -> str:
     return build_key(
         {
             "firmware": firmware_key,
-            "model": request.inputs.model_digest,
-            "classes": len(request.inputs.class_names),
+            "model": inputs.model_digest,
+            "classes": len(inputs.class_names),
             "sram_budget": request.sram_budget,
         }
     )
@@ -259,7 +272,7 @@ def _run_cells(
             yield cell, unmeasured if no_room else unmeasured.model_copy(update={"failure": "trainer"})
             continue
         job = CellJob(
-            inputs=request.inputs,
+            inputs=subject.inputs,
             method=subject.method,
             target=cell.target,
             split=request.split,
@@ -297,7 +310,7 @@ def _run_cells(
 
 def _subject(request: Request, cell: Cell, prepared: Prepared) -> Subject:
     return Subject(
-        inputs=request.inputs,
+        inputs=_inputs(request, cell.method),
         target=load_target(cell.target),
         method=_method(request, cell),
         seed=cell.seed,

@@ -59,6 +59,11 @@ class Session:
             raise LinkError("the session was not started")
         return self._info
 
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The trainable state, as the running trainer named it."""
+        return self._spans
+
     def reset(self, seed: int) -> None:
         """Back to the compiled-in weights; `seed` starts stochastic rounding."""
         with self._diagnosed("it resets"):

@@ -1,0 +1,1 @@
+"""Trainers that users bring: any folder of C that implements trainer.h."""
