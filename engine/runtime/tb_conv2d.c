@@ -1,9 +1,9 @@
-/* tb_conv2d.c: convolution with int8 weights, forward. With DSP instructions: tb_conv2d_dsp.c. */
+/* tb_conv2d.c: convolution with int8 weights, forward. With DSP instructions: tb_conv2d_dsp.c; with vectors: tb_conv2d_vector.c. */
 #include "tb_dsp.h"
 #include "tb_fits.h"
-#include "tb_internal.h"
+#include "tb_vector.h"
 
-#if !TB_DSP
+#if !TB_DSP && !TB_VECTOR
 #define PIXELS 4 /* output pixels that share a load of the weights */
 
 /* A layer's row of weights [KH][KW][IC] for one output channel, its two parts put together in network order. */

@@ -31,6 +31,12 @@ def run_tool(command: Sequence[str | Path], seconds: float = BUILD_SECONDS) -> s
     return done.stdout
 
 
+def runs_avx2() -> bool:
+    """Whether this machine runs the vector paths (tb_vector.h)."""
+    information = Path("/proc/cpuinfo")
+    return information.is_file() and " avx2 " in information.read_text(encoding="utf-8")
+
+
 def build_library(compiler: Sequence[str], library: Path) -> None:
     """With checks: a kernel called for a shape that it does not take ends the process."""
     run_tool([*compiler, *FLAGS, "-DTB_CHECKS=1", "-shared", "-fPIC", *SOURCES, "-o", library])
