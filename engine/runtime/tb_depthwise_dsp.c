@@ -15,8 +15,6 @@
 
 #define LARGEST_SLOTS 20u
 
-#define TABLE_WORDS(kernel) ((2u * (kernel) - 1u) * TB_TAP_WORDS(kernel))
-
 /* Bit `column` of each of the four bytes of `bits`, whose upper halves are 0. The terms of the product do not meet. */
 TB_INLINE uint32_t gather(uint32_t bits, uint32_t column) {
   return ((bits & (0x01010101u << column)) * 0x01020408u) >> (24u + column);
@@ -71,17 +69,23 @@ TB_NOINLINE void write_mask(const tb_group_t *group, uint8_t *mask, uint32_t ind
   }
 }
 
-/* Some tiles of one channel, `left` < 4 columns wide: computed aside, then stored. */
-TB_NOINLINE void compute_narrow(const tb_group_t *group, tb_tiles_t *tiles, uint32_t count, uint32_t left) {
-  int8_t aside[TB_QUAD * LARGEST_SLOTS], *y = tiles->y;
-  const uint32_t step = tiles->step, three_steps = tiles->three_steps, tile_step = tiles->tile_step;
-  const int8_t *from = aside;
-  tiles->y = aside;
-  tiles->step = 1, tiles->three_steps = 3, tiles->tile_step = TB_QUAD;
-  group->run(tiles);
-  tiles->step = step, tiles->three_steps = three_steps, tiles->tile_step = tile_step;
-  for (uint32_t i = 0; i < count; i++, y += tile_step, from += TB_QUAD) {
-    for (uint32_t x = 0; x < left; x++) y[x * step] = from[x];
+/* A run of tiles, `left` < 4 columns wide: computed aside, then stored, one channel after the other. */
+TB_NOINLINE void compute_narrow(const tb_group_t *group, const tb_tiles_t *tiles, uint32_t count, uint32_t left) {
+  const uint32_t kernel = group->conv->kernel_height;
+  int8_t aside[TB_QUAD * LARGEST_SLOTS];
+  tb_tiles_t one = *tiles;
+  one.channels = 1;
+  one.y = aside, one.step = 1, one.three_steps = 3, one.tile_step = TB_QUAD;
+  for (uint32_t channel = 0; channel < tiles->channels; channel++) {
+    const int8_t *from = aside;
+    int8_t *y = tiles->y + channel;
+    group->run(&one);
+    for (uint32_t i = 0; i < count; i++, y += tiles->tile_step, from += TB_QUAD) {
+      for (uint32_t x = 0; x < left; x++) y[x * tiles->step] = from[x];
+    }
+    one.weights += TB_TABLE_WORDS(kernel);
+    one.planes += TB_PLANE_WORDS(group->slots), one.end += TB_PLANE_WORDS(group->slots);
+    one.bias++, one.multiplier++, one.bits++;
   }
 }
 
@@ -90,37 +94,39 @@ TB_NOINLINE void compute(const tb_group_t *group, int8_t *y, uint32_t first_row)
   const tb_conv_t *conv = group->conv;
   const uint32_t kernel = conv->kernel_height, stride = conv->stride, slots = group->slots, width = conv->out_width;
   const int ring = slots == kernel;
-  const uint32_t columns = width / TB_QUAD, left = width % TB_QUAD;
+  const uint32_t columns = width / TB_QUAD, left = width % TB_QUAD, outputs = TB_QUAD * conv->out_channels;
   /* A run at a time: all whole tiles of a row, or the rows of a column of tiles. */
-  const uint32_t runs = ring ? columns != 0 : columns, run_columns = ring ? columns : 1;
-  const uint32_t column_words = stride * TB_QUAD_WORDS(slots), rows = ring ? 1 : conv->out_height;
-  const uint32_t run_words = ring ? columns * column_words : rows * stride * TB_SLOT_WORDS;
-  const uint32_t run_bits = run_columns * rows * TB_GROUP, run_outputs = TB_QUAD * conv->out_channels;
+  uint32_t runs = columns, rows = conv->out_height, count = rows, column_words = stride * TB_QUAD_WORDS(slots);
+  uint32_t run_words = rows * stride * TB_SLOT_WORDS;
   tb_tiles_t tiles;
+  tiles.tile_step = width * conv->out_channels;
+  if (ring) {
+    runs = columns != 0, rows = 1, count = columns;
+    run_words = columns * column_words;
+    tiles.tile_step = outputs;
+  }
+  tiles.weights = group->tables + first_row * TB_TAP_WORDS(kernel);
+  tiles.planes = group->planes;
+  tiles.y = y;
+  tiles.bias = group->bias, tiles.multiplier = group->multiplier;
   tiles.zero = conv->out_zero;
   tiles.step = conv->out_channels;
   tiles.three_steps = 3u * tiles.step;
-  tiles.tile_step = ring ? TB_QUAD * tiles.step : width * tiles.step;
-  tiles.weights = group->tables + first_row * TB_TAP_WORDS(kernel);
-  const uint32_t *planes = group->planes;
-  for (uint32_t channel = 0; channel < group->channels; channel++, y++, planes += TB_PLANE_WORDS(slots)) {
-    tiles.planes = planes;
-    tiles.y = y;
-    tiles.bits = group->bits + channel;
-    tiles.bias = group->bias[channel];
-    tiles.multiplier = group->multiplier[channel];
-    for (uint32_t i = runs; i != 0; i--) {
-      tiles.end = tiles.planes + run_words;
-      group->run(&tiles);
-      tiles.planes += run_columns * column_words;
-      tiles.y += run_columns * run_outputs;
-      tiles.bits += run_bits;
-    }
-    if (left != 0) {
-      tiles.end = tiles.planes + (ring ? column_words : run_words);
-      compute_narrow(group, &tiles, rows, left);
-    }
-    tiles.weights += TABLE_WORDS(kernel);
+  tiles.bits = group->bits;
+  tiles.channels = group->channels;
+  tiles.planes_back = 4u * (TB_PLANE_WORDS(slots) - run_words);
+  tiles.y_back = 1u - count * tiles.tile_step;
+  tiles.bits_back = 1u - count * TB_GROUP;
+  for (; runs != 0; runs--) {
+    tiles.end = tiles.planes + run_words;
+    group->run(&tiles);
+    tiles.planes += ring ? run_words : column_words;
+    tiles.y += ring ? columns * outputs : outputs;
+    tiles.bits += count * TB_GROUP;
+  }
+  if (left != 0) {
+    tiles.end = tiles.planes + (ring ? column_words : run_words);
+    compute_narrow(group, &tiles, rows, left);
   }
 }
 
@@ -135,16 +141,29 @@ TB_INLINE void open_row(uint32_t *row, const int8_t *weights, uint32_t kernel, i
   }
 }
 
-TB_INLINE void open_rows(uint32_t *table, const int8_t *weights, uint32_t kernel) {
-  TB_UNROLL_BLOCK
-  for (uint32_t ky = 0; ky < kernel; ky++) {
-    open_row(table + ky * TB_TAP_WORDS(kernel), weights + ky * kernel, kernel, ky + 1 == kernel);
+/* The tables of some channels. A ring meets the first rows again behind the last one. */
+TB_INLINE void open_channels(uint32_t *table, tb_channels_t *order, uint32_t channels, uint32_t kernel, int ring) {
+  for (; channels != 0; channels--, table += TB_TABLE_WORDS(kernel)) {
+    const int8_t *weights = tb_next_channel(order);
+    TB_UNROLL_BLOCK
+    for (uint32_t ky = 0; ky < kernel; ky++) {
+      uint32_t *const row = table + ky * TB_TAP_WORDS(kernel);
+      open_row(row, weights + ky * kernel, kernel, ky + 1 == kernel);
+      if (ring && ky + 1 < kernel) open_row(row + kernel * TB_TAP_WORDS(kernel), weights + ky * kernel, kernel, 0);
+    }
   }
 }
 
-TB_NOINLINE void open_rows_3(uint32_t *table, const int8_t *weights) { open_rows(table, weights, 3); }
-TB_NOINLINE void open_rows_5(uint32_t *table, const int8_t *weights) { open_rows(table, weights, 5); }
-TB_NOINLINE void open_rows_7(uint32_t *table, const int8_t *weights) { open_rows(table, weights, 7); }
+#define OPEN(kernel, slots)                                                                       \
+  TB_NOINLINE void open_##slots(uint32_t *table, tb_channels_t *order, uint32_t channels) {       \
+    open_channels(table, order, channels, kernel, kernel == slots);                               \
+  }
+OPEN(3, 3)
+OPEN(3, 18)
+OPEN(5, 5)
+OPEN(5, 20)
+OPEN(7, 7)
+OPEN(7, 14)
 
 TB_NOINLINE void shift_pairs(uint32_t *pairs, uint32_t count, uint32_t shift) {
   for (uint32_t i = 0; i < count; i++) {
@@ -152,16 +171,12 @@ TB_NOINLINE void shift_pairs(uint32_t *pairs, uint32_t count, uint32_t shift) {
   }
 }
 
-TB_NOINLINE void open_group(tb_group_t *group, tb_channels_t *channels, const int32_t *bias) {
-  const uint32_t kernel = group->conv->kernel_height, shift = group->conv->shift, words = kernel * TB_TAP_WORDS(kernel);
-  const uint32_t table_words = TABLE_WORDS(kernel);
-  uint32_t *table = group->tables;
-  for (uint32_t i = 0; i < group->channels; i++, table += table_words) {
-    group->path->open(table, tb_next_channel(channels));
-    if (shift != 0) shift_pairs(table, words, shift);
-    if (group->slots == kernel) memcpy(table + words, table, (table_words - words) * sizeof *table);
-    group->bias[i] = (int32_t)((uint32_t)bias[i] << shift);
-  }
+/* Shift the weights of a group, and its biases. */
+TB_NOINLINE void shift_group(tb_group_t *group) {
+  const uint32_t shift = group->conv->shift;
+  shift_pairs(group->tables, group->channels * TB_TABLE_WORDS(group->conv->kernel_height), shift);
+  for (uint32_t i = 0; i < group->channels; i++) group->shifted_bias[i] = (int32_t)((uint32_t)group->bias[i] << shift);
+  group->bias = group->shifted_bias;
 }
 
 /* Take rows v to end - 1, counted from the first one of padding, into slots from `slot` on, but leave out padding. */
@@ -211,7 +226,7 @@ static void forward(const tb_depthwise_path_t *path, const tb_conv_t *conv, cons
   group.run = mask != NULL ? path->run_masked : path->run;
   group.planes = (uint32_t *)scratch;
   group.tables = group.planes + group.quads * TB_QUAD_WORDS(group.slots);
-  group.bits = (uint8_t *)(group.tables + TB_GROUP * TABLE_WORDS(kernel));
+  group.bits = (uint8_t *)(group.tables + TB_GROUP * TB_TABLE_WORDS(kernel));
   memset(group.planes, 0, (size_t)group.quads * TB_QUAD_WORDS(group.slots) * 4u);
   if (mask != NULL && channels % 8 != 0) {
     tb_mask_clear(mask, (uint32_t)conv->out_height * conv->out_width * channels);
@@ -222,8 +237,9 @@ static void forward(const tb_depthwise_path_t *path, const tb_conv_t *conv, cons
     group.y = y + channel;
     group.channels = tb_minimum(TB_GROUP, channels - channel);
     group.take_rows = whole ? path->take_rows : tb_take_rows_slowly;
-    group.multiplier = conv->multiplier + channel;
-    open_group(&group, &order, bias + channel);
+    group.bias = bias + channel, group.multiplier = conv->multiplier + channel;
+    path->open(group.tables, &order, group.channels);
+    if (conv->shift != 0) shift_group(&group);
     if (path->slots != kernel) {
       take_image(&group, 0, (conv->out_height - 1u) * stride + kernel, 0);
       compute(&group, group.y, 0);
@@ -237,7 +253,7 @@ static void forward(const tb_depthwise_path_t *path, const tb_conv_t *conv, cons
 #define KERNEL(name, kernel, stride, slots)                                                                            \
   void name(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,       \
             uint8_t *mask, void *scratch) {                                                                            \
-    static const tb_depthwise_path_t path = {slots, open_rows_##kernel, tb_take_rows_##slots,                          \
+    static const tb_depthwise_path_t path = {slots, open_##slots, tb_take_rows_##slots,                          \
                                              tb_tiles_##kernel##_##stride##_##slots,                                   \
                                              tb_tiles_masked_##kernel##_##stride##_##slots};                           \
     TB_EXPECT(tb_fits_depthwise(conv, kernel, stride, slots != kernel));                                               \

@@ -14,7 +14,7 @@ typedef void tb_take_rows_t(const tb_group_t *group, uint32_t y, uint32_t count,
 /* What the kernels differ in. */
 typedef struct {
   uint32_t slots; /* of the window: as many as the kernel has rows, or those of a small image */
-  void (*open)(uint32_t *table, const int8_t *weights); /* put the weights of a channel into pairs */
+  void (*open)(uint32_t *table, tb_channels_t *order, uint32_t channels); /* put the weights of channels into pairs */
   tb_take_rows_t *take_rows;
   tb_run_tiles_t *run, *run_masked;
 } tb_depthwise_path_t;
@@ -29,8 +29,8 @@ struct tb_group {
   uint8_t *bits;   /* [tile][row][channel] of tb_tiles_t */
   uint32_t slots, quads, channels;
   uint32_t inside; /* columns of the image that are seen */
-  const int32_t *multiplier;
-  int32_t bias[TB_GROUP];
+  const int32_t *bias, *multiplier;
+  int32_t shifted_bias[TB_GROUP];
   tb_take_rows_t *take_rows;
   tb_run_tiles_t *run;
 };

@@ -12,6 +12,8 @@
 /* Words of a row of so many weights, and of what a tile reads of a row of columns. */
 #define TB_TAP_WORDS(taps) ((taps) == 1 ? 1u : (taps) - 1u)
 #define TB_TILE_WORDS(taps, stride) ((stride) == 1 ? ((taps) + 4u) / 2u : ((taps) + 7u) / 2u)
+/* Of a channel's weights: the rows that a ring starts again with come twice. */
+#define TB_TABLE_WORDS(kernel) ((2u * (kernel) - 1u) * TB_TAP_WORDS(kernel))
 /* All weights of a tile stay in registers where they are no more words than this. */
 #define TB_HELD_WORDS 6u
 

@@ -16,14 +16,15 @@ TB_INLINE uint32_t record(uint32_t bits, int32_t value, int32_t clamped) {
 #endif
 }
 
-TB_INLINE void run_tiles(const tb_tiles_t *tiles, uint32_t kernel, uint32_t stride, uint32_t slots, int masked) {
+TB_INLINE void run_channel(const tb_tiles_t *tiles, uint32_t channel, uint32_t kernel, uint32_t stride, uint32_t slots, int masked) {
   const uint32_t p_step = stride * (slots == kernel ? TB_QUAD_WORDS(slots) : TB_SLOT_WORDS);
-  const uint32_t *w = tiles->weights, *p = tiles->planes, *const end = tiles->end;
-  const int32_t bias = tiles->bias, multiplier = tiles->multiplier, zero = tiles->zero;
+  const uint32_t *w = tiles->weights + channel * TB_TABLE_WORDS(kernel), *p = tiles->planes + channel * TB_PLANE_WORDS(slots);
+  const uint32_t *const end = tiles->end + channel * TB_PLANE_WORDS(slots);
+  const int32_t bias = tiles->bias[channel], multiplier = tiles->multiplier[channel], zero = tiles->zero;
   uint32_t step = tiles->step, tile_step = tiles->tile_step;
   const uint32_t three_steps = tiles->three_steps;
-  uint8_t *bits = tiles->bits;
-  int8_t *y = tiles->y;
+  uint8_t *bits = tiles->bits + channel;
+  int8_t *y = tiles->y + channel;
   uint32_t held[TB_HELD_WORDS] = {0};
   tb_planes_written();
   tb_hold_weights(w, held, kernel, kernel);
@@ -43,6 +44,10 @@ TB_INLINE void run_tiles(const tb_tiles_t *tiles, uint32_t kernel, uint32_t stri
     if (masked) *bits = (uint8_t)clamped_bits, bits += TB_GROUP;
     p += p_step, y += tile_step;
   } while (p != end);
+}
+
+TB_INLINE void run_tiles(const tb_tiles_t *tiles, uint32_t kernel, uint32_t stride, uint32_t slots, int masked) {
+  for (uint32_t channel = 0; channel < tiles->channels; channel++) run_channel(tiles, channel, kernel, stride, slots, masked);
 }
 
 #define RUN(kernel, stride, slots)                                                                                        \

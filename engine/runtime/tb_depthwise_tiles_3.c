@@ -2,18 +2,32 @@
  * registers, of which GCC needs more. What a tile is: tb_depthwise_tile.h. */
 #include "tb_depthwise_tiles.h"
 
+#include <stddef.h>
+
 #if TB_DSP_ASM
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* the assembly finds it in r0 */
+_Static_assert(offsetof(tb_tiles_t, bits_back) == 56, "the assembly knows where each member lies");
 /* r0-r5: weights, u and v of each row; r6-r9: sums; r10, r11: columns; r12: planes; lr: y.
- * Stack: end 0, bias 4, multiplier 8, zero 12, step 16, tile_step 20, three_steps 24, bits 28. */
+ * Stack: end 0, bias 4, multiplier 8, zero 12, step 16, tile_step 20, three_steps 24, bits 28; then of the next channel, where
+ * there is one: channels 32 (left), weights 36, biases 40, multipliers 44, planes_back 48, y_back 52, bits_back 56. */
 #define BEGIN(ahead)                              \
   "push {r4-r11, lr}\n"                           \
-  "ldm r0, {r1-r11}\n"                            \
-  "add r4, #" ahead "\n"                          \
-  "push {r4-r11}\n"                               \
-  "add r12, r2, #" ahead "\n"                     \
-  "mov lr, r3\n"                                  \
-  "ldm r1, {r0-r5}\n"                             \
+  "add r1, r0, #44\n"                             \
+  "ldm r1, {r1, r5-r7}\n" /* channels, planes_back, y_back, bits_back */ \
+  "ldr r2, [r0]\n"                                \
+  "ldrd r3, r4, [r0, #16]\n"                      \
+  "push {r1-r7}\n"                                \
+  "ldr r12, [r0, #4]\n"                           \
+  "ldrd lr, r1, [r0, #8]\n" /* y, end */          \
+  "add r0, #24\n"                                 \
+  "ldm r0, {r4-r8}\n" /* zero, step, tile_step, three_steps, bits */ \
+  "add r12, #" ahead "\n"                         \
+  "add r1, #" ahead "\n"                          \
+  "mov r0, r2\n"                                  \
+  "ldr r2, [sp, #8]\n ldr r2, [r2]\n"            \
+  "ldr r3, [sp, #12]\n ldr r3, [r3]\n"           \
+  "push {r1-r8}\n"                                \
+  "ldm r0, {r0-r5}\n"                             \
   "1: ldr r9, [sp, #4]\n"
 #define SCALE                                     \
   "ldrd r10, r11, [sp, #8]\n"                     \
@@ -21,13 +35,29 @@
   "smmlar r7, r7, r10, r11\n"                     \
   "smmlar r8, r8, r10, r11\n"                     \
   "smmlar r9, r9, r10, r11\n"
-#define NEXT                                      \
+/* The next tile, or the first one of the next channel: its table is 40 bytes on, its plane `plane`. */
+#define NEXT(plane, move_bits)                    \
   "ldr r10, [sp]\n"                               \
   "cmp r12, r10\n"                                \
   "bne 1b\n"                                      \
-  "add sp, #32\n"                                 \
+  "add r0, sp, #32\n"                             \
+  "ldm r0, {r1-r7}\n"                             \
+  "subs r1, #1\n"                                 \
+  "beq 2f\n"                                      \
+  "add r2, #40\n"                                 \
+  "ldr r8, [r3, #4]!\n"                           \
+  "ldr r9, [r4, #4]!\n"                           \
+  "stm r0, {r1-r4}\n"                             \
+  "add r12, r5\n"                                 \
+  "add lr, r6\n"                                  \
+  "add r6, r10, #" plane "\n"                     \
+  "stm sp, {r6, r8, r9}\n" move_bits              \
+  "ldm r2, {r0-r5}\n"                             \
+  "b 1b\n"                                        \
+  "2: add sp, #60\n"                              \
   "pop {r4-r11, pc}\n"
-#define STORE                                     \
+#define MOVE_BITS "ldr r3, [sp, #28]\n add r3, r7\n str r3, [sp, #28]\n"
+#define STORE(plane)                              \
   SCALE                                           \
   "ldrd r10, r11, [sp, #16]\n"                    \
   "ssat r6, #8, r6\n"                             \
@@ -39,11 +69,11 @@
   "strb r8, [lr, r10, lsl #1]\n"                  \
   "add r6, r10, r10, lsl #1\n"                    \
   "strb r9, [lr, r6]\n"                           \
-  "add lr, r11\n" NEXT
+  "add lr, r11\n" NEXT(plane, "")
 
 /* Clamp a to r10, and a bit to r11: whether that changed it. */
 #define CLAMP(a) "ssat r10, #8, " a "\n eor " a ", " a ", r10\n cmp " a ", #1\n adc r11, r11, r11\n"
-#define STORE_MASKED                              \
+#define STORE_MASKED(plane)                       \
   SCALE                                           \
   "mov r11, #0\n"                                 \
   CLAMP("r9")                                     \
@@ -59,7 +89,7 @@
   "add lr, r9\n"                                  \
   "ldr r10, [sp, #28]\n"                          \
   "strb r11, [r10], #4\n"                         \
-  "str r10, [sp, #28]\n" NEXT
+  "str r10, [sp, #28]\n" NEXT(plane, MOVE_BITS)
 
 /* One row at stride 1. a, b, c, d: what the sums start from; from, last: where its first four columns and its last two lie. */
 #define ROW_1(u, v, a, b, c, d, from, last)       \
@@ -109,14 +139,14 @@
 
 #define KERNEL(name, tiles, store) \
   __attribute__((naked)) void name(const tb_tiles_t *run) { __asm volatile(tiles store); }
-KERNEL(tb_tiles_3_1_3, TILES_1_3, STORE)
-KERNEL(tb_tiles_3_2_3, TILES_2_3, STORE)
-KERNEL(tb_tiles_3_1_18, TILES_1_18, STORE)
-KERNEL(tb_tiles_3_2_18, TILES_2_18, STORE)
-KERNEL(tb_tiles_masked_3_1_3, TILES_1_3, STORE_MASKED)
-KERNEL(tb_tiles_masked_3_2_3, TILES_2_3, STORE_MASKED)
-KERNEL(tb_tiles_masked_3_1_18, TILES_1_18, STORE_MASKED)
-KERNEL(tb_tiles_masked_3_2_18, TILES_2_18, STORE_MASKED)
+KERNEL(tb_tiles_3_1_3, TILES_1_3, STORE("24"))
+KERNEL(tb_tiles_3_2_3, TILES_2_3, STORE("24"))
+KERNEL(tb_tiles_3_1_18, TILES_1_18, STORE("144"))
+KERNEL(tb_tiles_3_2_18, TILES_2_18, STORE("144"))
+KERNEL(tb_tiles_masked_3_1_3, TILES_1_3, STORE_MASKED("24"))
+KERNEL(tb_tiles_masked_3_2_3, TILES_2_3, STORE_MASKED("24"))
+KERNEL(tb_tiles_masked_3_1_18, TILES_1_18, STORE_MASKED("144"))
+KERNEL(tb_tiles_masked_3_2_18, TILES_2_18, STORE_MASKED("144"))
 #else
 typedef int tb_depthwise_tiles_3_is_empty; /* a file of C needs a declaration */
 #endif
