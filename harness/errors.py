@@ -57,6 +57,10 @@ class FarmError(TransportError):
     """The board farm: no coordinator, no place that came free in time, a place that was lost."""
 
 
+class MeterError(TransportError):
+    """An energy meter that is not there, lost samples, or has marks that make no sense: no figure."""
+
+
 class RackError(HarnessError):
     """A board of the rack that cannot be used: held by somebody, in quarantine, or not the right one."""
 

@@ -11,6 +11,7 @@ from reports.charts.learning import held_out_chart, loss_chart
 from reports.charts.memory_map import memory_map_chart
 from reports.charts.operator_ticks import operator_ticks_chart
 from reports.charts.tradeoff import tradeoff_chart
+from reports.energy import energy_table
 from reports.html import render_page
 from reports.provenance import origins
 from reports.references import reference_table
@@ -47,6 +48,7 @@ def render(documents: Sequence[RunDocument], *, title: str | None = None) -> str
         groups=groups(),
         blocks=comparison_blocks(comparison),
         paired=paired_tables(comparison),
+        energy=energy_table(comparison),
         references=reference_table(comparison),
         origins=origins(comparison.documents),
     )

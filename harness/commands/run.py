@@ -90,6 +90,14 @@ def run(
         int | None,
         typer.Option("--retries", min=0, help="Begin a cell again so often after a transport error."),
     ] = None,
+    meter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--meter",
+            metavar="BOARD",
+            help="Measure the energy of training steps with this board's meter (rack file); may be repeated.",
+        ),
+    ] = None,
     coordinator: Annotated[
         str | None,
         typer.Option(
@@ -118,7 +126,7 @@ def run(
         unused |= {"--epochs": epochs, "--learning-rate": learning_rate, "--sram-budget": sram_budget}
         refuse(
             suite,
-            {**unused, "--classes": classes, "--retries": retries, "--trainer": trainer},
+            {**unused, "--classes": classes, "--retries": retries, "--trainer": trainer, "--meter": meter},
             "its paper.toml says how its cells are run",
         )
         options = PaperOptions(
@@ -147,6 +155,7 @@ def run(
                 targets=tuple(target or ()),
                 methods=tuple(method or ()),
                 trainers=tuple(trainer or ()),
+                meters=tuple(meter or ()),
                 seeds=tuple(seed or ()),
                 backbone=backbone,
                 dataset=one_dataset(suite, dataset or ()),

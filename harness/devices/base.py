@@ -37,6 +37,8 @@ class Device(ABC):
     name: str
     versions: dict[str, str]
     """Emulator, probe software and the like, for the provenance of the run document."""
+    board: str = ""
+    """Name of the board in the rack file; empty: it is none of the rack's."""
 
     @property
     @abstractmethod

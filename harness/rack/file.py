@@ -11,6 +11,7 @@ idcode = 0x10016449                  # what the board answers at the target's id
 uid = "003400243137510939383538"     # the chip's unique ID as read, hexadecimal
 power = ["uhubctl", "-l", "1-1", "-p", "2", "-a", "cycle", "-d", "2"]
 tags = ["m7"]
+meter = { driver = "ppk2", serial = "D1A2B3C4D5E6", mode = "ampere", supply_millivolts = 3300 }
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.declaration import Strict
+from harness.energy.settings import MeterSettings
 from harness.errors import RackError, UsageError
 from harness.rack.state import state_folder
 
@@ -42,6 +44,8 @@ class Board(Strict):
     power: tuple[str, ...] = ()
     """The command that takes its power away and gives it back; `{board}` and `{probe}` are replaced."""
     tags: tuple[str, ...] = ()
+    meter: MeterSettings | None = None
+    """The energy meter in its supply."""
 
     @field_validator("uid", mode="before")
     @classmethod

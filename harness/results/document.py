@@ -149,6 +149,33 @@ class TickSeries(Document):
     values: tuple[int, ...]
 
 
+class EnergyWindow(Document):
+    """What the board took during `steps` training steps. Nothing is subtracted."""
+
+    joules: float
+    seconds: float
+    steps: int = 1
+
+
+class Energy(Document):
+    """Energy of training steps, each a window of the current that an instrument recorded."""
+
+    kind: Kind
+    instrument: str
+    """Name and serial number."""
+    supply_volts: float
+    """Constant, as set or as the user says: the current alone is recorded."""
+    sample_rate: float
+    """Samples a second."""
+    marks: Literal["digital", "host-clock"]
+    """digital: a pin of the board is high during a step. host-clock: a window begins when the step is asked
+    for and ends when its reply is here, so that it holds the serial link's time too."""
+    windows: tuple[EnergyWindow, ...]
+    idle_watts: float
+    """Mean power while the firmware waits for a request; not subtracted."""
+    idle_seconds: float
+
+
 class OperatorTicks(Document):
     """Median ticks of one operator in a profiling build."""
 
@@ -248,6 +275,8 @@ class RunDocument(Document):
     step_ticks: TickSeries | None = None
     predict_ticks: TickSeries | None = None
     operator_ticks: tuple[OperatorTicks, ...] = ()
+    energy: Energy | None = None
+    """None: no meter."""
     digests: tuple[Digests, ...] = ()
     accuracy: Accuracy | None = None
     references: tuple[ReferenceFigure, ...] = ()

@@ -7,6 +7,8 @@
 | flash | bytes | ELF text + rodata + data initializers; min and max over seeds |
 | step_ticks, predict_ticks | the target's | median, min and max of the raw ticks of all seeds |
 | forward_per_mac, backward_per_mac | ticks/MAC | of the profiled seeds (`harness.results.costs`); min, max |
+| step_energy | joules | median, min and max over the windows of all seeds (`harness.measure.energy`) |
+| idle_power | watts | while the firmware waits; not subtracted; median, min, max |
 | accuracy_before, accuracy_after | fraction | mean and 95 % interval over seeds and test images |
 | extra_memory | bytes | the paper's analytic rule; not of trainers that users bring |
 | plan_peak, plan_bound, plan_gap | bytes | planned arena, its lower bound, the difference |
@@ -135,6 +137,7 @@ def _cell_figures(comparison: Comparison, cell: Cell) -> Iterator[Figure]:
             value = int(middle) if middle.is_integer() else middle
             yield row(name, ticks.kind, ticks.unit, (low, high), value)
     yield from _per_mac_figures(cell)
+    yield from _energy_figures(cell)
     if (tested := accuracies(cell)) is not None:
         yield spread("accuracy_before", "fraction", tested[0])
         yield spread("accuracy_after", "fraction", tested[1])
@@ -149,6 +152,19 @@ def _cell_figures(comparison: Comparison, cell: Cell) -> Iterator[Figure]:
         steps, state = digest
         unit = f"sha256 after {steps} steps"
         yield Figure(cell.method, cell.target, "state_digest", "measured", unit, state, None, None)
+
+
+def _energy_figures(cell: Cell) -> Iterator[Figure]:
+    """Joules a training step and idle watts, of the runs that a meter watched."""
+    found = [run.energy for run in cell.done if run.energy is not None and run.energy.windows]
+    if not found:
+        return
+    for name, unit, values in (
+        ("step_energy", "joules", [w.joules / w.steps for energy in found for w in energy.windows]),
+        ("idle_power", "watts", [energy.idle_watts for energy in found]),
+    ):
+        spread = (median(values), min(values), max(values))
+        yield Figure(cell.method, cell.target, name, found[0].kind, unit, *spread)
 
 
 def _per_mac_figures(cell: Cell) -> Iterator[Figure]:

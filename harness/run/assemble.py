@@ -181,6 +181,7 @@ def make_document(
         step_ticks=_series(measured.step_ticks, target, fewest_ticks),
         predict_ticks=_series(measured.predict_ticks, target, fewest_ticks),
         operator_ticks=measured.operator_ticks,
+        energy=measured.energy,
         digests=measured.digests,
         accuracy=measured.accuracy,
         warnings=tuple(warnings),

@@ -21,7 +21,7 @@ from harness.measure.accuracy import (
     train_steps,
 )
 from harness.measure.sram import Area, Symbol, Touched
-from harness.results.document import Accuracy, Digests, OperatorTicks
+from harness.results.document import Accuracy, Digests, Energy, OperatorTicks
 from harness.run.session import Session
 
 Progress = Callable[[int, int], None]
@@ -77,6 +77,7 @@ class Measurement:
     accuracy: Accuracy | None
     warnings: tuple[str, ...]
     operator_ticks: tuple[OperatorTicks, ...] = ()
+    energy: Energy | None = None
 
 
 def planned_calls(task: Task, samples: Samples) -> int:

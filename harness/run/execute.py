@@ -21,6 +21,7 @@ from harness.farm.hold import Farm, Held, place_for
 from harness.firmware.build import Firmware, build_firmware
 from harness.measure import sram
 from harness.measure.accuracy import plan_training, train_steps
+from harness.measure.energy import STEPS
 from harness.measure.latency import MINIMUM_SAMPLES
 from harness.measure.profile import PROFILE_DEFINES, PROFILE_SYMBOL, operator_ticks, read_counts
 from harness.measure.sram import Area, Span
@@ -28,6 +29,7 @@ from harness.provenance import package_versions
 from harness.results.document import OperatorTicks, RunDocument
 from harness.run.assemble import Inputs, Subject, make_document, make_provenance
 from harness.run.cell import Measurement, Paint, Samples, Task, measure_cell, planned_calls
+from harness.run.energy import Metered, cell_energy, meter_for
 from harness.run.foreign import ForeignGuard, check_unchanged, to_gray
 from harness.run.prepare import Trainer, compile_method, describe_foreign
 from harness.run.session import Session
@@ -150,6 +152,8 @@ class CellJob:
     """A shorter series of ticks is not reported."""
     fold: Fold | None = None
     """Of a selection; None: the dataset's own validation part."""
+    metered: Metered | None = None
+    """None: energy is not measured."""
     farm: Farm | None = None
     """Where a place with such a board is; None: the target is run here."""
 
@@ -170,14 +174,18 @@ def run_on_samples(job: CellJob, samples: Samples, report: Report) -> RunDocumen
     paint = plan_paint(job.firmware, target) if job.task.measure_sram else None
     with place_for(job.farm, target.name) as place:
         started, clock = datetime.now(UTC), time.monotonic()
-        deadline = Deadline.after(LOAD_SECONDS + planned_calls(job.task, samples) * job.step_seconds)
+        calls = planned_calls(job.task, samples) + (0 if job.metered is None else STEPS)
+        deadline = Deadline.after(LOAD_SECONDS + calls * job.step_seconds)
         loading = deadline.within(LOAD_SECONDS)
-        with open_device(target, loading, place) as device:
+        with meter_for(job.metered) as meter, open_device(target, loading, place) as device:
             device.load(job.firmware.elf, loading)
             session = Session(device, step_seconds=job.step_seconds, deadline=deadline)
             guard = _guard(job)
             measured = measure_cell(device, session, samples, job.task, paint, report, guard.on_start)
             trainer = guard.check(measured, session)
+            if meter is not None and job.metered is not None:
+                energy = cell_energy(meter, job.metered, device, session, samples, job.task)
+                measured = replace(measured, energy=energy)
             versions = {**package_versions(), **device.versions}
         if job.profiled is not None:
             operators = profile_cell(job.profiled, job, target, samples, place)

@@ -18,7 +18,9 @@ from harness.errors import ToolMissingError, UsageError
 from harness.farm.hold import WAIT_SECONDS
 from harness.farm.resolve import resolve_targets
 from harness.provenance import PROJECT_ROOT
+from harness.rack.file import find_rack
 from harness.run.assemble import Inputs
+from harness.run.energy import Metered, metered_targets
 from harness.run.foreign import foreign_methods
 from harness.run.prepare import SCHEME_LIBRARY
 from harness.run.runner import Request
@@ -47,6 +49,8 @@ class Overrides:
     """Learning rate of methods that the suite does not declare."""
     trainers: tuple[Path, ...] = ()
     """Folders with trainers that become methods too; with no methods beside them, the only ones."""
+    meters: tuple[str, ...] = ()
+    """Boards of the rack whose energy is measured."""
     schemes: tuple[Path, ...] = ()
     """Scheme files that become methods too, each with the suite's variants of schemes."""
     steps: int | None = None
@@ -118,6 +122,7 @@ def request_for(
         inputs=inputs,
         targets=targets,
         methods=(*chosen, *(method for method, _ in brought)),
+        meters=_meters(overrides, targets, resolved.farms),
         foreign={method.name: its for method, its in brought},
         seeds=seeds,
         out=(overrides.out or default_out(suite.name)).absolute(),
@@ -127,6 +132,14 @@ def request_for(
         retries=overrides.retries or 0,
         farms=resolved.farms,
     )
+
+
+def _meters(overrides: Overrides, targets: Sequence[str], farms: Collection[str]) -> dict[str, Metered]:
+    if not overrides.meters:
+        return {}
+    if farms:
+        raise UsageError("--meter is for boards at this computer, not for places of a farm")
+    return metered_targets(find_rack(), overrides.meters, targets)
 
 
 def _refuse_unused(overrides: Overrides) -> None:

@@ -24,6 +24,7 @@ from harness.run.agreement import adopt_accuracy
 from harness.run.assemble import Inputs, Subject, unmeasured_document
 from harness.run.builds import Builds, build_key
 from harness.run.cell import Task
+from harness.run.energy import Metered
 from harness.run.execute import CellJob, Fold, NoRoomError, Prepared, Split, prepare_method, run_cell
 from harness.run.folder import locked, refuse_strangers
 from harness.run.prepare import for_method
@@ -63,6 +64,8 @@ class Request:
     """By target: the places of a farm on which its cells are run; other targets are run here."""
     foreign: Mapping[str, Inputs] = field(default_factory=dict)
     """Inputs of trainers that the user brought, by method; all other methods have `inputs`."""
+    meters: Mapping[str, Metered] = field(default_factory=dict)
+    """By target: the board whose energy is measured; the first seed's, like the ticks."""
     gate: Gate | None = None
     """What else runs in this process shares it; None: `parallel` jobs here, and one on every place."""
 
@@ -127,6 +130,7 @@ def _inputs_digest(request: Request, cell: Cell) -> str:
             if scheme_file.suffix == ".toml" and scheme_file.is_file()
             else "",
             "task": asdict(_task(request, cell)),
+            **({} if (metered := _metered(request, cell)) is None else {"meter": f"{metered}"}),
             "rounding": method.rounding or request.suite.rounding,
             "gradient": method.gradient or request.suite.gradient,
             "split": request.split,
@@ -187,6 +191,10 @@ def _is_measured(request: Request, cell: Cell) -> bool:
 
 def _is_profiled(request: Request, cell: Cell) -> bool:
     return request.profile and _is_measured(request, cell) and cell.method not in request.foreign
+
+
+def _metered(request: Request, cell: Cell) -> Metered | None:
+    return request.meters.get(cell.target) if _is_measured(request, cell) else None
 
 
 def _task(request: Request, cell: Cell) -> Task:
@@ -283,6 +291,7 @@ def _run_cells(
             task=_task(request, cell),
             step_seconds=request.step_seconds,
             inputs_digest=digests[cell],
+            metered=_metered(request, cell),
             farm=request.farms.get(cell.target),
         )
         jobs[str(cell)] = cell

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from harness.deadline import Deadline
@@ -74,12 +74,16 @@ class Session:
         with self._diagnosed("it takes the learning rate"):
             self._client.set_learning_rate(learning_rate, self._within(CALL_SECONDS))
 
-    def train(self, sample: bytes, label: int) -> StepReply:
-        """One training step on `sample` (int8, HWC). Ticks in the target's tick unit."""
+    def train(self, sample: bytes, label: int, on_placed: Callable[[], None] = lambda: None) -> StepReply:
+        """One training step on `sample` (int8, HWC). Ticks in the target's tick unit.
+
+        `on_placed` is called when the sample is in place, before the step is asked for.
+        """
         if not 0 <= label < self.info.classes:
             raise MeasurementError(f"label {label} does not fit a trainer with {self.info.classes} classes")
         with self._diagnosed("a training step"):
             self._put(sample)
+            on_placed()
             step = self._client.train(label, self._within(self._step_seconds))
         return StepReply(loss=step.loss, ticks=step.ticks)
 

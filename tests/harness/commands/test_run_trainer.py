@@ -1,4 +1,4 @@
-"""`trainbench run people-detection --trainer DIR`: the shipped example on host and emulator, and its faults."""
+"""`trainbench run people-detection --trainer DIR`: the example on host and emulator, and its faults."""
 
 from __future__ import annotations
 

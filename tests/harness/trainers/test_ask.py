@@ -1,4 +1,4 @@
-"""Asking a trainer on the host: what it says of itself, and every way in which it does not keep to trainer.h."""
+"""Asking a trainer on the host: what it says of itself, and ways in which it does not keep to trainer.h."""
 
 from __future__ import annotations
 

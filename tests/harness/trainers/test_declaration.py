@@ -71,7 +71,7 @@ def test_a_pattern_that_gives_no_source_is_refused(folder: Path, pattern: str) -
 
 def test_a_missing_include_folder_is_refused(folder: Path) -> None:
     (folder / "trainer.toml").write_text('includes = ["include"]\n')
-    with pytest.raises(TrainerError, match="include folder .* is not there"):
+    with pytest.raises(TrainerError, match=r"include folder .* is not there"):
         read_trainer(folder).parts()
 
 
