@@ -2,10 +2,12 @@
  *
  * A block of TB_LANES neighbouring channels is computed side by side. Its weights are copied to [tap][lane], and the rows
  * that an output row sees to a window [row][column][lane], padding included: a tap reads neighbours, and y may be x, since
- * what is overwritten has been copied. Where the processor has DSP instructions: tb_depthwise_dsp.c.
+ * what is overwritten has been copied. Square kernels where the processor has DSP instructions:
+ * tb_depthwise_dsp.c, where it has vectors: tb_depthwise_vector.c.
  */
 #include "tb_depthwise_planes.h"
 #include "tb_fits.h"
+#include "tb_vector.h"
 
 /* A block of channels, on its way down the rows. */
 typedef struct {
@@ -136,7 +138,7 @@ void tb_depthwise_general_i8(const tb_conv_t *conv, const int8_t *x, const tb_we
   }
 }
 
-#if !TB_DSP
+#if !TB_DSP && !TB_VECTOR
 #define KERNEL(name, kernel, stride, image)                                                                            \
   void name(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,       \
             uint8_t *mask, void *scratch) {                                                                            \

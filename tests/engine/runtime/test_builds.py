@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from convolution_bindings_i16 import bias_update, conv2d_grad_input, conv2d_update
-from kernel_bindings import FLAGS, SOURCES, Kernels, build_library, run_tool
+from kernel_bindings import FLAGS, SOURCES, Kernels, build_library, run_tool, runs_avx2
 from kernel_cases import float32s, int8s, same_bits
 from kernel_data import Quantization, Step, Update, split_weights
 
@@ -23,9 +23,14 @@ HOST_BUILDS = [
     ["gcc", "-O2", "-DTB_DSP=1"],
     ["clang", "-O2"],
     ["clang", "-O3", "-march=native"],
+    ["gcc", "-O2", "-mavx2"],
+    ["clang", "-O2", "-mavx2"],
+    ["gcc", "-O3", "-march=native", "-DTB_VECTOR=0"],
     # A signed overflow, a shift out of range or a float that fits no integer ends the call with an error.
     ["gcc", "-O1", *UNDEFINED],
     ["gcc", "-O1", *UNDEFINED, "-DTB_DSP=1"],
+    ["gcc", "-O1", *UNDEFINED, "-mavx2"],
+    ["gcc", "-O1", *UNDEFINED, "-march=native"],
 ]
 CROSS_COMPILER = "arm-none-eabi-gcc"
 CORTEX_M7 = ["-mcpu=cortex-m7", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv5-d16", "-ffreestanding"]
@@ -44,6 +49,11 @@ GEOMETRIES = [
 def need(tool: str) -> None:
     if shutil.which(tool) is None:
         pytest.skip(f"{tool} is not installed")
+
+
+def need_processor(flags: list[str]) -> None:
+    if "-mavx2" in flags and not runs_avx2():
+        pytest.skip("this processor has no AVX2")
 
 
 def check_convolution(kernels: Kernels, depthwise: bool, g: ConvGeometry, rng: np.random.Generator) -> None:
@@ -179,6 +189,7 @@ def check_the_rest(kernels: Kernels, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("compiler", HOST_BUILDS, ids=" ".join)
 def test_same_bits(compiler: list[str], tmp_path: Path) -> None:
     need(compiler[0])
+    need_processor(compiler)
     build_library(compiler, tmp_path / "kernels.so")
     kernels, rng = Kernels(tmp_path / "kernels.so"), np.random.default_rng(5)
     for depthwise, geometry in GEOMETRIES:
@@ -188,9 +199,12 @@ def test_same_bits(compiler: list[str], tmp_path: Path) -> None:
     check_the_rest(kernels, rng)
 
 
-@pytest.mark.parametrize("path", [[], ["-DTB_DSP=1"]], ids=["plain", "dsp"])
+@pytest.mark.parametrize(
+    "path", [[], ["-DTB_DSP=1"], ["-mavx2"], ["-march=native"]], ids=["plain", "dsp", "vector", "native"]
+)
 def test_sanitizers_find_nothing(path: list[str], tmp_path: Path) -> None:
     need("gcc")
+    need_processor(path)
     program = tmp_path / "driver"
     sanitize = ["-O1", "-g", "-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"]
     driver = Path(__file__).with_name("sanitizer_driver.c")
