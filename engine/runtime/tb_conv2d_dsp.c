@@ -233,6 +233,27 @@ TB_NOINLINE void compute_one_channel(layer_t *s, uint32_t oc, uint32_t first, ui
   compute_channels(s, oc, 1, first, count);
 }
 
+#if TB_DSP_ASM
+/* Pairs of channels from oc on, before `end`, of whole tiles whose weights lie in one place; no shift. Returns the next channel. */
+TB_NOINLINE uint32_t compute_pairs(layer_t *s, uint32_t oc, uint32_t end, uint32_t first) {
+  tb_conv2d_tiles_t *const tiles = &s->tiles;
+  const uint32_t n = s->taps * s->parts[0].count;
+  const int8_t *row = s->parts[0].data + (size_t)oc * n;
+  const int32_t *multiplier = s->conv->multiplier + oc, *bias = s->bias + oc;
+  int8_t *y = s->y + (size_t)first * tiles->step + oc;
+  tb_conv2d_run_t *const run = s->gap != 0 ? tb_conv2d_masked_tiles : s->run;
+  for (; oc + TB_TILE_ROWS <= end; oc += TB_TILE_ROWS, row += 2 * n, y += TB_TILE_ROWS) {
+    (void)tb_expand_rows(row, row + n, n, s->rows);
+    tiles->multiplier[0] = *multiplier++, tiles->multiplier[1] = *multiplier++;
+    tiles->bias[0] = *bias++, tiles->bias[1] = *bias++;
+    tiles->y = y;
+    tiles->columns = s->columns;
+    run(tiles);
+  }
+  return oc;
+}
+#endif
+
 static void conv2d(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,
                    uint8_t *mask, void *scratch, expand_t *expand, tb_conv2d_run_t *run, int pointwise) {
   const uint32_t pixels = (uint32_t)conv->out_height * conv->out_width, out_channels = conv->out_channels;
@@ -261,8 +282,13 @@ static void conv2d(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *w
     count = tb_minimum(block.pixels, pixels - first);
     s.tiles.columns_end = s.columns + count / TB_TILE_COLUMNS * tile_words;
     expand(&s, first, count, s.columns);
-    for (uint32_t oc = 0; oc < out_channels; oc += TB_TILE_ROWS) {
-      const uint32_t end = tb_minimum(oc + TB_TILE_ROWS, out_channels);
+    for (uint32_t oc = 0, end; oc < out_channels; oc = end) {
+      end = tb_minimum(oc + TB_TILE_ROWS, out_channels);
+#if TB_DSP_ASM
+      if (s.part_count == 1 && conv->shift == 0 && count % TB_TILE_COLUMNS == 0 && end - oc == TB_TILE_ROWS) {
+        end = compute_pairs(&s, oc, mask == NULL ? out_channels : tb_minimum(oc + 8, out_channels), first);
+      } else
+#endif
       if (end - oc == TB_TILE_ROWS) {
         compute_two_channels(&s, oc, first, count);
       } else {

@@ -27,15 +27,54 @@ TB_INLINE void masked_products(const int16_t *gradient, uint32_t bits, const int
 #endif
 }
 
-void tb_masked_scale_bytes_i16(int16_t *gradient, const uint8_t *mask, const int32_t *multiplier, uint32_t pixels,
-                               uint32_t channels) {
-  TB_EXPECT(channels % 8 == 0);
+#if TB_DSP_ASM
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* the assembly finds them in r0 to r3 and on the stack */
+/* masked_products of two elements: multipliers from r2, a pair in g; bits to shift left until theirs are on top. */
+#define PAIR_OF_PRODUCTS(g, shift)                                           \
+  "ldrd r8, r9, [r2], #8\n"                                                  \
+  "lsl lr, r10, #" shift "\n"                                                \
+  "smlawb r8, r8, " g ", r11\n smlawt r9, r9, " g ", r11\n"                  \
+  "uadd16 lr, lr, lr\n"                                                      \
+  "pkhtb r8, r9, r8, asr #16\n"                                              \
+  "sel " g ", r8, r12\n"
+/* At least one pixel, of at least 8 channels. Stack: multipliers 0, pixels left 4. */
+__attribute__((naked, noinline)) static void masked_scale(int16_t *gradient, const uint8_t *mask, const int32_t *multiplier,
+                                                          uint32_t pixels, uint32_t channels) {
+  __asm volatile(
+      "push {r4-r11, lr}\n"
+      "ldr r4, [sp, #36]\n"
+      "push {r2, r3}\n"
+      "add r3, r2, r4, lsl #2\n"
+      "mov r11, #0x8000\n mov r12, #0\n"
+      "1: ldrb r10, [r1], #1\n"
+      "ldm r0, {r4-r7}\n"
+      "add r10, r10, r10, lsl #15\n"
+      PAIR_OF_PRODUCTS("r4", "15") PAIR_OF_PRODUCTS("r5", "13") PAIR_OF_PRODUCTS("r6", "11") PAIR_OF_PRODUCTS("r7", "9")
+      "stm r0!, {r4-r7}\n"
+      "cmp r2, r3\n bne 1b\n"
+      "ldrd r2, r4, [sp]\n"
+      "subs r4, #1\n str r4, [sp, #4]\n"
+      "bne 1b\n"
+      "add sp, #8\n"
+      "pop {r4-r11, pc}\n");
+}
+#pragma GCC diagnostic pop
+#else
+static void masked_scale(int16_t *gradient, const uint8_t *mask, const int32_t *multiplier, uint32_t pixels, uint32_t channels) {
   for (uint32_t p = 0; p < pixels; p++) {
     const int32_t *const end = multiplier + channels;
     for (const int32_t *m = multiplier; m != end; m += 8, gradient += 8) {
       masked_products(gradient, *mask++, m, 1, gradient);
     }
   }
+}
+#endif
+
+void tb_masked_scale_bytes_i16(int16_t *gradient, const uint8_t *mask, const int32_t *multiplier, uint32_t pixels,
+                               uint32_t channels) {
+  TB_EXPECT(channels % 8 == 0);
+  if (pixels != 0 && channels != 0) masked_scale(gradient, mask, multiplier, pixels, channels);
 }
 
 void tb_masked_scale_general_i16(int16_t *gradient, const uint8_t *mask, const int32_t *multiplier, uint32_t pixels,

@@ -1,6 +1,7 @@
 /* tb_stream.c: forward operators by strips of rows. */
 #include "tb_stream.h"
 
+#include "tb_dsp.h"
 #include "tb_internal.h"
 
 /* First input row that output row `row` sees. */
@@ -19,10 +20,28 @@ static int8_t *row_of(const tb_window_t *window, uint32_t row) {
   return window->data + (size_t)(row - window->first) * window->row_bytes;
 }
 
+/* Copy towards lower addresses; what is written may reach into what is read. */
+static void move_down(int8_t *to, const int8_t *from, size_t count) {
+#if TB_DSP_ASM
+  /* Eight words in one instruction; the C library takes one by one. They need addresses of words. */
+  size_t blocks = (((uintptr_t)to | (uintptr_t)from) & 3u) == 0 ? count / 32 : 0;
+  count -= 32 * blocks;
+  if (blocks != 0) {
+    __asm volatile(
+        "1: ldm %[from]!, {r4-r6, r8-r10, r12, lr}\n stm %[to]!, {r4-r6, r8-r10, r12, lr}\n"
+        "subs %[blocks], #1\n bne 1b\n"
+        : [to] "+r"(to), [from] "+r"(from), [blocks] "+l"(blocks)
+        :
+        : "r4", "r5", "r6", "r8", "r9", "r10", "r12", "lr", "cc", "memory");
+  }
+#endif
+  memmove(to, from, count);
+}
+
 /* Move what is kept of a window to its start; rows below `first` are gone. */
 static void drop_rows(tb_window_t *window, uint32_t first) {
   if (window->whole || first <= window->first) return;
-  if (first < window->end) memmove(window->data, row_of(window, first), (size_t)(window->end - first) * window->row_bytes);
+  if (first < window->end) move_down(window->data, row_of(window, first), (size_t)(window->end - first) * window->row_bytes);
   window->first = first;
   if (window->end < first) window->end = first;
 }
