@@ -93,6 +93,13 @@ def run_command_line() -> int:
         app()
     except _expected() as error:
         return _fail(str(error), 2)
+    except OSError as error:
+        from harness.disk import refusal
+
+        known = refusal(error)
+        if known is None:
+            raise
+        return _fail(str(known), 2)
     except Ended as ended:
         word = "interrupted" if ended.number == signal.SIGINT else "terminated"
         kept = "; finished cells are kept, the same --out goes on" if sys.argv[1:2] in RESUMED else ""

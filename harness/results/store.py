@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from harness.disk import refusal
 from harness.errors import ResultsError
 from harness.results.document import SCHEMA_VERSION, RunDocument
 
@@ -35,7 +36,22 @@ def _safe(text: str) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text` (UTF-8): a reader sees the old file or the whole new one."""
+    """Replace `path` by `text` (UTF-8): a reader sees the old file or the whole new one.
+
+    ResultsError where the disk is full, broken or read-only.
+    """
+    try:
+        _write_atomically(path, text)
+    except OSError as error:
+        # What fails here is often a write to a descriptor, of which the error does not say the file.
+        error.filename = str(path)
+        known = refusal(error)
+        if known is None:
+            raise
+        raise known from error
+
+
+def _write_atomically(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from fixtures.datasets.dataset import shuffled
 from harness.deadline import Deadline
 from harness.devices.elf import symbol_address
 from harness.devices.factory import open_device
-from harness.errors import BuildError, HarnessError, MeasurementError
+from harness.errors import BuildError, HarnessError, LoadError, MeasurementError
 from harness.farm.hold import Farm, Held, place_for
 from harness.firmware.build import Firmware, build_firmware
 from harness.measure import sram
@@ -178,6 +179,7 @@ def run_on_samples(job: CellJob, samples: Samples, report: Report) -> RunDocumen
         deadline = Deadline.after(LOAD_SECONDS + calls * job.step_seconds)
         loading = deadline.within(LOAD_SECONDS)
         with meter_for(job.metered) as meter, open_device(target, loading, place) as device:
+            check_built(job.firmware)
             device.load(job.firmware.elf, loading)
             session = Session(device, step_seconds=job.step_seconds, deadline=deadline)
             guard = _guard(job)
@@ -253,6 +255,7 @@ def profile_cell(
     deadline = Deadline.after(LOAD_SECONDS + PROFILED_STEPS * job.step_seconds)
     loading = deadline.within(LOAD_SECONDS)
     with open_device(target, loading, place) as device:
+        check_built(firmware)
         device.load(firmware.elf, loading)
         session = Session(device, step_seconds=job.step_seconds, deadline=deadline)
         info = session.start()
@@ -266,6 +269,19 @@ def profile_cell(
         OperatorTicks(operator=name, ticks=int(median(run[index].ticks for run in series)))
         for index, name in enumerate(names)
     )
+
+
+def check_built(firmware: Firmware) -> None:
+    """Raise LoadError where the ELF file is no longer the one that was built: figures would be another's."""
+    try:
+        found = hashlib.sha256(firmware.elf.read_bytes()).hexdigest()
+    except OSError as error:
+        raise LoadError(f"firmware {firmware.elf} cannot be read: {error.strerror}; run again") from error
+    if found != firmware.digest:
+        raise LoadError(
+            f"firmware {firmware.elf} was changed since it was built: its SHA-256 was"
+            f" {firmware.digest[:16]}…, now it is {found[:16]}…; run again"
+        )
 
 
 def plan_paint(firmware: Firmware, target: Target) -> Paint | None:

@@ -20,6 +20,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import Generic, NoReturn, Protocol, TypeVar
 
+from harness.disk import refusal
+
 T = TypeVar("T")
 
 Report = Callable[[int, int], None]
@@ -193,6 +195,9 @@ def _work(call: Callable[[Report], T], expected: tuple[type[Exception], ...], co
         connection.send(("value", call(lambda done, total: connection.send(("progress", done, total)))))
     except expected as error:
         connection.send(("expected", error))
+    except OSError as error:
+        known = refusal(error)
+        connection.send(("unexpected", traceback.format_exc()) if known is None else ("expected", known))
     except Exception:  # noqa: BLE001 - sent to the parent, which raises it
         connection.send(("unexpected", traceback.format_exc()))
     connection.close()

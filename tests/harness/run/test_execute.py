@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +12,9 @@ from hypothesis import strategies as st
 
 from fixtures.datasets import load_dataset
 from fixtures.datasets.dataset import Dataset, make_dataset
-from harness.errors import MeasurementError
+from harness.errors import LoadError, MeasurementError
 from harness.run.assemble import Inputs
-from harness.run.execute import load_samples, validation_fold
+from harness.run.execute import check_built, load_samples, validation_fold
 
 
 def dataset(count: int) -> Dataset:
@@ -58,3 +61,16 @@ def test_a_cell_trains_on_the_dataset_that_the_run_began_with() -> None:
     assert (len(samples.train), len(samples.test)) == (140, 60)
     with pytest.raises(MeasurementError, match="dataset lfw was changed during the run"):
         load_samples(inputs("lfw", "0" * 64), "final")
+
+
+def test_a_firmware_that_is_not_the_one_built_is_not_loaded(tmp_path: Path) -> None:
+    elf = tmp_path / "firmware.elf"
+    elf.write_bytes(b"built")
+    built: Any = SimpleNamespace(elf=elf, digest=hashlib.sha256(b"built").hexdigest())
+    check_built(built)
+    elf.write_bytes(b"other")
+    with pytest.raises(LoadError, match="was changed since it was built"):
+        check_built(built)
+    elf.unlink()
+    with pytest.raises(LoadError, match="cannot be read"):
+        check_built(built)
