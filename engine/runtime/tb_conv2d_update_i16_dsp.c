@@ -137,25 +137,33 @@ static const uint32_t *pack_general(const layer_t *layer, uint32_t first_column,
   return tile;
 }
 
-/* The gradient of output channel oc and the next, if there is one, at the pixels of a chunk. */
-static void pack_rows(const layer_t *layer, uint32_t oc, uint32_t first, uint32_t count) {
+/* The gradient of output channel oc and the next, if there is one, at the pixels of a chunk. Returns all of it, combined by OR: that
+ * of oc in the low half. */
+static uint32_t pack_rows(const layer_t *layer, uint32_t oc, uint32_t first, uint32_t count) {
   const uint32_t step = layer->conv->out_channels;
   const int16_t *g = layer->gradient + first * step + oc;
-  uint32_t *rows = layer->rows;
+  uint32_t *rows = layer->rows, seen = 0;
   if (oc + 1 == step) {
     for (uint32_t i = 0; i < count; i += 2, g += 2 * step, rows += TB_TILE_ROWS) {
       rows[0] = tb_pair(g[0], i + 1 < count ? g[step] : 0);
       rows[1] = 0;
+      seen |= rows[0] | rows[0] >> 16;
     }
-    return;
+    return seen & 0xffffu;
   }
   TB_UNROLL
   for (uint32_t i = count / 2; i != 0; i--, g += 2 * step, rows += TB_TILE_ROWS) {
     const uint32_t upper = tb_load32(g), lower = tb_load32(g + step);
     rows[0] = tb_pack_low(upper, lower);
     rows[1] = tb_pack_high(upper, lower);
+    seen |= upper;
+    seen |= lower;
   }
-  if ((count & 1u) != 0) rows[0] = tb_pair(g[0], 0), rows[1] = tb_pair(g[1], 0);
+  if ((count & 1u) != 0) {
+    rows[0] = tb_pair(g[0], 0), rows[1] = tb_pair(g[1], 0);
+    seen |= tb_pair(g[0], g[1]);
+  }
+  return seen;
 }
 
 static int64_t load64(const uint8_t *from) {
@@ -170,11 +178,16 @@ static void store64(uint8_t *to, int64_t value) { memcpy(to, &value, sizeof valu
 static void update_block(const layer_t *layer, int8_t *weights, uint32_t first, uint32_t end) {
   const uint32_t out_channels = layer->conv->out_channels;
   const float learning_rate = layer->stream.step->learning_rate, *scale = layer->stream.update->scale;
+  /* A channel whose gradient is 0 everywhere, as that of one clamped everywhere, moves no weight, whatever the rounding. Unless
+   * what came before counts too. */
+  const int all = layer->stream.step->accumulate || layer->stream.update->rule != NULL;
   const uint32_t *operand_end = layer->pack(layer, first, end, 0, layer->pixels);
   for (uint32_t oc = 0; oc < out_channels; oc += TB_TILE_ROWS) {
-    pack_rows(layer, oc, 0, layer->pixels);
+    const uint32_t gradient = pack_rows(layer, oc, 0, layer->pixels);
+    if (!all && gradient == 0) continue;
     tb_update_tiles(layer->rows, layer->operand, operand_end, layer->pairs, layer->sums);
     for (uint32_t r = 0; r < TB_TILE_ROWS && oc + r < out_channels; r++) {
+      if (!all && (gradient >> (16 * r) & 0xffffu) == 0) continue;
       tb_apply_sums_i8(&layer->stream, weights, (oc + r) * layer->columns + first, layer->sums + r * TB_TILE_COLUMNS,
                        SUMS, layer->power, learning_rate * scale[oc + r], end - first);
     }
@@ -192,7 +205,7 @@ static void update_block_of_many(const layer_t *layer, int8_t *weights, uint32_t
     const uint32_t *operand_end = layer->pack(layer, first, end, p, pixels);
     uint8_t *total = layer->totals;
     for (uint32_t o = oc; o < oc_end; o += TB_TILE_ROWS) {
-      pack_rows(layer, o, p, pixels);
+      (void)pack_rows(layer, o, p, pixels);
       tb_update_tiles(layer->rows, layer->operand, operand_end, pairs, layer->sums);
       for (uint32_t i = 0; i < count; i++, total += 8) store64(total, load64(total) + layer->sums[i]);
     }
