@@ -83,6 +83,28 @@ class RenodeStart(Strict):
     """Read and written in bulk by name."""
 
 
+class BoardPart(Strict):
+    """A board with a debug probe: which part pyOCD has to find on it, and how it is told from another."""
+
+    usb: str
+    """The connector to plug in, as it is called on the board."""
+    part: str
+    """pyOCD's name of the target."""
+    pack: str | None = None
+    """The CMSIS pack that describes the part; None: pyOCD knows it without one."""
+    family: Literal["stm32f4", "stm32f7", "stm32h7", "stm32l4"]
+    """Whose clock tree it is: `harness/devices/clocks.py`."""
+    idcode_address: int
+    """Of DBGMCU_IDCODE: device in bits 0 to 11, revision in bits 16 to 31."""
+    device_id: int
+    uid_address: int
+    """Of the chip's unique ID, 12 bytes."""
+    clock_hz: tuple[int, ...] = Field(min_length=1)
+    """What the core may run at; more than one where revisions of the part differ."""
+    hse_hz: int = Field(gt=0)
+    """Of the board's external clock."""
+
+
 class Budget(Strict):
     """The SRAM a product on the part this target stands for would have."""
 
@@ -95,7 +117,7 @@ class Target(Strict):
 
     name: str
     title: str
-    driver: Literal["qemu", "renode", "native"]
+    driver: Literal["qemu", "renode", "native", "board"]
     core: str
     tick_unit: TickUnit
     ticks_per_count: int = 1
@@ -106,6 +128,7 @@ class Target(Strict):
     budget: Budget | None = None
     qemu: QemuStart | None = None
     renode: RenodeStart | None = None
+    board: BoardPart | None = None
     folder: Path
 
 

@@ -4,6 +4,7 @@
 #include "board.h"
 
 #include "cortex_m.h"
+#include "counter.h"
 #include "part.h"
 #include "usart.h"
 
@@ -62,8 +63,14 @@ void board_init(void) {
   (void)RCC_APB2ENR; /* a peripheral may be touched two clocks after it was switched on (RM0385, 5.2.12) */
   set_alternate_function(GPIOA, TX_PIN, AF_USART1);
   set_alternate_function(GPIOB, RX_PIN, AF_USART1);
-  usart_start(BAUD);
+  usart_start(USART_CLOCK_HZ, BAUD);
 }
+
+void board_wait(void) { usart_wait(); }
+
+void board_measure_begin(void) { counter_start(); }
+
+void board_measure_end(void) { counter_stop(); }
 
 uint32_t board_tick_unit(void) { return BOARD_INSTRUCTIONS; }
 

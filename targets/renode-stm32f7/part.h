@@ -6,4 +6,6 @@
 #define USART_IRQ 37u
 #define USART_CLOCK_HZ 16000000u /* APB2 after a reset: HSI, not divided */
 
+#include "usart_isr.h"
+
 #endif

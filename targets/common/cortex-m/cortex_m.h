@@ -6,6 +6,7 @@
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 
+#define SCB_VTOR REGISTER(0xE000ED08u)
 #define SCB_CCR REGISTER(0xE000ED14u)
 #define SCB_SHCSR REGISTER(0xE000ED24u)
 #define SCB_CFSR REGISTER(0xE000ED28u)

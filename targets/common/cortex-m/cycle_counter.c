@@ -5,6 +5,7 @@
  * and to its stack. */
 #include "board.h"
 #include "cortex_m.h"
+#include "counter.h"
 
 #define DWT_CTRL REGISTER(0xE0001000u)
 #define DWT_CYCCNT REGISTER(0xE0001004u)
@@ -24,7 +25,7 @@
 #define WRAP_SHIFT (1u << 20) /* 2^32 modulo PERIOD: 256 times 4096 */
 #define MOST_WRAPS 15u        /* one more looks like SysTick a little behind, without any */
 
-void board_measure_begin(void) {
+void counter_start(void) {
   DEMCR |= DEMCR_TRCENA;
   DWT_LAR = LAR_KEY;
   DWT_CTRL |= CTRL_CYCCNTENA;
@@ -35,7 +36,7 @@ void board_measure_begin(void) {
   DWT_CYCCNT = 0;
 }
 
-void board_measure_end(void) { SYST_CSR = 0; }
+void counter_stop(void) { SYST_CSR = 0; }
 
 uint64_t board_ticks(void) {
   uint32_t count = DWT_CYCCNT;

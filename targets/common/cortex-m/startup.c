@@ -20,6 +20,9 @@ void trainbench_reset(void);
 void trainbench_fault(void);
 void trainbench_record_fault(const uint32_t *frame);
 
+/* Of a board where the probe does not see what the core wrote at once. */
+void board_fault_recorded(void) __attribute__((weak));
+
 typedef void (*handler_t)(void);
 
 __attribute__((section(".vectors.core"), used)) static const struct {
@@ -75,5 +78,6 @@ __attribute__((used, noreturn)) void trainbench_record_fault(const uint32_t *fra
   trainbench_fault_record[6] = stacked ? frame[5] : 0;
   __asm volatile("dmb" ::: "memory");
   trainbench_fault_record[0] = FAULT_MAGIC;
+  if (board_fault_recorded) board_fault_recorded();
   for (;;) __asm volatile("wfi");
 }

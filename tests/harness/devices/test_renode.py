@@ -323,7 +323,7 @@ def test_a_branch_to_nowhere_is_a_fault_and_a_reset_recovers(
 def test_diagnosis_of_firmware_that_waits(loaded: RenodeDevice, soon: Deadline) -> None:
     assert loaded.diagnose().kind == "unknown"
     loaded.resume(soon)
-    assert "in board_wait" in until(loaded, "waiting").sentence
+    assert "in usart_wait" in until(loaded, "waiting").sentence
     assert loaded.core.is_running()
 
 
