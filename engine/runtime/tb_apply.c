@@ -1,6 +1,8 @@
 /* tb_apply.c: one step of stored integers, by stochastic gradient descent or another rule. */
 #include "tb_apply.h"
 
+#include "tb_dsp.h"
+
 uint32_t tb_mix(uint32_t x) { return tb_mixed(x); }
 
 tb_stream_t tb_open_stream(const tb_update_t *update, const tb_step_t *step) {
@@ -54,6 +56,7 @@ void tb_apply_biases(const tb_stream_t *stream, int32_t *biases, float *gradient
     return;
   }
   for (uint32_t i = 0; i < count; i++) {
+    if (TB_DSP && gradients[i] == 0.0f) continue; /* as of a channel clamped everywhere: no rounding of 0 moves a bias */
     const float d = -((learning_rate * scale[i]) * gradients[i]);
     biases[i] = tb_moved_bias(biases[i], d, stochastic ? tb_uniform(key + i) : 0.5f, limit);
   }
