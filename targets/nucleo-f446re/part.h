@@ -1,4 +1,4 @@
-/* part.h: the STM32F446RE of the Nucleo-64 board MB1136. Pins and clock: UM1724, 6.8 and 6.7. */
+/* part.h: the STM32F446RE of the Nucleo-64 board MB1136. Pins and clock: UM1724. */
 #ifndef PART_H
 #define PART_H
 
@@ -12,7 +12,7 @@
 #define HSE_IS_CLOCK 1u      /* from the ST-Link */
 #define PLL_M 4u             /* 2 MHz into the PLL */
 #define PLL_N 180u           /* 360 MHz, halved: 180 MHz */
-#define FLASH_WAIT_STATES 5u /* 150 to 180 MHz at 2.7 to 3.6 V: RM0390, table 5 */
+#define FLASH_WAIT_STATES 5u /* 150 to 180 MHz at 2.7 to 3.6 V: RM0390, FLASH wait states */
 
 #define LINK_TX_PORT GPIOA_BASE
 #define LINK_TX_PIN 2u

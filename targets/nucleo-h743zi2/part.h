@@ -1,4 +1,4 @@
-/* part.h: the STM32H743ZI of the Nucleo-144 board MB1364. Pins and clock: UM2407, 6.9 and 6.8. */
+/* part.h: the STM32H743ZI of the Nucleo-144 board MB1364. Pins and clock: UM2407. */
 #ifndef PART_H
 #define PART_H
 

@@ -1,4 +1,4 @@
-/* part.h: the STM32L4R5ZI of the Nucleo-144 board MB1312. Pins: UM2179, 6.9. */
+/* part.h: the STM32L4R5ZI of the Nucleo-144 board MB1312. Pins: UM2179. */
 #ifndef PART_H
 #define PART_H
 
@@ -11,7 +11,7 @@
 #define HSE_HZ 8000000u      /* the ST-Link's, which is not used: it is not connected on all boards */
 #define PLL_M 4u             /* 4 MHz into the PLL */
 #define PLL_N 60u            /* 240 MHz, halved: 120 MHz */
-#define FLASH_WAIT_STATES 5u /* 100 to 120 MHz in range 1 boost: RM0432, table 12 */
+#define FLASH_WAIT_STATES 5u /* 100 to 120 MHz in range 1 boost: RM0432, FLASH wait states */
 
 #define LINK_TX_PORT GPIOG_BASE
 #define LINK_TX_PIN 7u

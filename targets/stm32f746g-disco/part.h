@@ -1,4 +1,4 @@
-/* part.h: the STM32F746NG of the Discovery board. Pins and crystal: UM1907, 6.10 and 6.2. */
+/* part.h: the STM32F746NG of the Discovery board. Pins and crystal: UM1907. */
 #ifndef PART_H
 #define PART_H
 
@@ -12,7 +12,7 @@
 #define HSE_IS_CLOCK 0u      /* a crystal */
 #define PLL_M 25u            /* 1 MHz into the PLL */
 #define PLL_N 432u           /* 432 MHz, halved: 216 MHz */
-#define FLASH_WAIT_STATES 7u /* 210 to 216 MHz at 2.7 to 3.6 V: RM0385, table 5 */
+#define FLASH_WAIT_STATES 7u /* 210 to 216 MHz at 2.7 to 3.6 V: RM0385, FLASH wait states */
 
 #define LINK_TX_PORT GPIOA_BASE
 #define LINK_TX_PIN 9u

@@ -1,6 +1,7 @@
 """The tiny trainer, built for any target once per set of options, and run on a device of its own."""
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from harness.firmware.build import Firmware, build_firmware
 from harness.link.client import LinkClient, Step
 from harness.link.messages import TrainerInfo
 from harness.targets import load_target
+
+# Helper modules: import-mode=importlib adds no folder by itself.
+sys.path.insert(0, str(Path(__file__).parent))
 
 TINY_TRAINER = Path(__file__).resolve().parents[1] / "data" / "tiny_trainer"
 

@@ -1,4 +1,4 @@
-/* Maintenance by set and way. Armv7-M ARM, B2.2.7 (operations) and B4.8 (identification). */
+/* Maintenance by set and way. Armv7-M ARM, cache maintenance operations and cache size identification. */
 #include "cache.h"
 
 #include "cortex_m.h"

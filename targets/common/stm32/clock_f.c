@@ -1,5 +1,5 @@
 /* Clocks of the STM32F4 and F7: the PLL from the external clock, with overdrive.
- * RM0385 (F7) 5.2 and 4.1.4; RM0390 (F446) 6.2 and 5.1.4: the same steps. */
+ * RM0385 (F7) and RM0390 (F446), "Entering Over-drive mode" and the chapter on RCC: the same steps. */
 #include "clock.h"
 
 #include "dividers.h"
@@ -68,7 +68,7 @@ void clock_start(void) {
   field_wait(RCC_CFGR_SWS, SWITCH_PLL);
 }
 
-static uint32_t system_hz(uint32_t pllcfgr, uint32_t cfgr, uint32_t hse_hz) {
+static uint64_t system_hz(uint32_t pllcfgr, uint32_t cfgr, uint32_t hse_hz) {
   switch (field_of(cfgr, RCC_CFGR_SWS)) {
     case 0: return HSI_HZ;
     case 1: return hse_hz;
@@ -77,12 +77,12 @@ static uint32_t system_hz(uint32_t pllcfgr, uint32_t cfgr, uint32_t hse_hz) {
   }
   uint64_t source = field_of(pllcfgr, RCC_PLLCFGR_PLLSRC) == PLL_FROM_HSE ? hse_hz : HSI_HZ;
   uint32_t divisor = field_of(pllcfgr, RCC_PLLCFGR_PLLM) * 2u * (field_of(pllcfgr, RCC_PLLCFGR_PLLP) + 1u);
-  return divisor == 0 ? 0 : (uint32_t)(source * field_of(pllcfgr, RCC_PLLCFGR_PLLN) / divisor);
+  return divisor == 0 ? 0 : source * field_of(pllcfgr, RCC_PLLCFGR_PLLN) / divisor;
 }
 
 clock_rates_t clock_rates(const uint32_t *values, uint32_t hse_hz) {
   uint32_t cfgr = values[1];
-  uint32_t core = system_hz(values[0], cfgr, hse_hz) >> ahb_shift(field_of(cfgr, RCC_CFGR_HPRE));
+  uint32_t core = (uint32_t)(system_hz(values[0], cfgr, hse_hz) >> ahb_shift(field_of(cfgr, RCC_CFGR_HPRE)));
 #ifdef PWR_CR1
   uint32_t usart = core >> apb_shift(field_of(cfgr, RCC_CFGR_PPRE2)); /* USART1 */
   if (field_of(values[3], RCC_DCKCFGR2_USART1SEL) != 0) usart = 0;

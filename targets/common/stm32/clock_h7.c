@@ -1,5 +1,5 @@
 /* Clocks of the STM32H743: PLL1 from the external clock. Revisions from X on run at 480 MHz in VOS0, earlier ones at
- * 400 MHz in VOS1. RM0433: 6.6.2 (supply), 6.8.6 (VOS0), 8.5 (clocks), table 17 (wait states); ES0392. */
+ * 400 MHz in VOS1. RM0433, chapters on PWR (supply configuration, VOS0), RCC and FLASH (wait states); ES0392. */
 #include "clock.h"
 
 #include "dividers.h"
@@ -36,7 +36,7 @@ static void supply_start(uint32_t is_480_mhz) {
 
 void clock_start(void) {
   uint32_t is_480_mhz = field_read(DBGMCU_IDC_REV_ID) >= FIRST_480_MHZ_REVISION;
-  /* Revision Y can read wrong data from AXI SRAM unless its reads are issued one at a time (ES0392, 2.2.9). */
+  /* Revision Y can read wrong data from AXI SRAM unless its reads are issued one at a time (ES0392). */
   if (!is_480_mhz) field_write(AXI_TARG7_FN_MOD_READ_ISS_OVERRIDE, 1u);
   supply_start(is_480_mhz);
   field_write(RCC_CR_HSEBYP, HSE_IS_CLOCK);
@@ -71,7 +71,7 @@ void clock_start(void) {
   field_wait(RCC_CFGR_SWS, SWITCH_PLL1);
 }
 
-static uint32_t pll_hz(const uint32_t *values, uint32_t hse_hz) {
+static uint64_t pll_hz(const uint32_t *values, uint32_t hse_hz) {
   uint64_t source;
   switch (field_of(values[1], RCC_PLLCKSELR_PLLSRC)) {
     case 0: source = HSI_HZ >> field_of(values[0], RCC_CR_HSIDIV); break;
@@ -83,10 +83,10 @@ static uint32_t pll_hz(const uint32_t *values, uint32_t hse_hz) {
   uint32_t times = (field_of(values[3], RCC_PLL1DIVR_DIVN1) + 1u) * FRACTIONS + fraction;
   uint64_t divisor = (uint64_t)field_of(values[1], RCC_PLLCKSELR_DIVM1) * FRACTIONS *
                      (field_of(values[3], RCC_PLL1DIVR_DIVP1) + 1u);
-  return divisor == 0 ? 0 : (uint32_t)(source * times / divisor);
+  return divisor == 0 ? 0 : source * times / divisor;
 }
 
-static uint32_t system_hz(const uint32_t *values, uint32_t hse_hz) {
+static uint64_t system_hz(const uint32_t *values, uint32_t hse_hz) {
   switch (field_of(values[5], RCC_CFGR_SWS)) {
     case 0: return HSI_HZ >> field_of(values[0], RCC_CR_HSIDIV);
     case 1: return CSI_HZ;
@@ -97,7 +97,7 @@ static uint32_t system_hz(const uint32_t *values, uint32_t hse_hz) {
 }
 
 clock_rates_t clock_rates(const uint32_t *values, uint32_t hse_hz) {
-  uint32_t core = system_hz(values, hse_hz) >> ahb_shift(field_of(values[6], RCC_D1CFGR_D1CPRE));
+  uint32_t core = (uint32_t)(system_hz(values, hse_hz) >> ahb_shift(field_of(values[6], RCC_D1CFGR_D1CPRE)));
   uint32_t bus = core >> ahb_shift(field_of(values[6], RCC_D1CFGR_HPRE));
   uint32_t usart = bus >> apb_shift(field_of(values[7], RCC_D2CFGR_D2PPRE1)); /* USART3 */
   if (field_of(values[9], RCC_D2CCIP2R_USART234578SEL) != 0) usart = 0;

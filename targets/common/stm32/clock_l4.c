@@ -1,5 +1,5 @@
 /* Clocks of the STM32L4R5: 120 MHz from the internal 16 MHz oscillator (1 %), range 1 boost.
- * RM0432: 5.1.8 (voltage ranges), 6.2 (clocks; the step over 80 MHz in 6.2.9), 3.3.3 (wait states). */
+ * RM0432, chapters on PWR (dynamic voltage scaling), RCC (the step over 80 MHz) and FLASH (wait states). */
 #include "clock.h"
 
 #include "dividers.h"
@@ -54,17 +54,17 @@ static uint32_t msi_hz(uint32_t cr) {
   return field_of(cr, RCC_CR_MSIRGSEL) ? ranges[field_of(cr, RCC_CR_MSIRANGE)] : 4000000u;
 }
 
-static uint32_t pll_hz(uint32_t cr, uint32_t pllcfgr, uint32_t hse_hz) {
+static uint64_t pll_hz(uint32_t cr, uint32_t pllcfgr, uint32_t hse_hz) {
   const uint32_t sources[4] = {0, msi_hz(cr), HSI_HZ, hse_hz};
   uint64_t vco = (uint64_t)sources[field_of(pllcfgr, RCC_PLLCFGR_PLLSRC)] * field_of(pllcfgr, RCC_PLLCFGR_PLLN);
   uint32_t divisor = (field_of(pllcfgr, RCC_PLLCFGR_PLLM) + 1u) * 2u * (field_of(pllcfgr, RCC_PLLCFGR_PLLR) + 1u);
-  return (uint32_t)(vco / divisor);
+  return vco / divisor;
 }
 
 clock_rates_t clock_rates(const uint32_t *values, uint32_t hse_hz) {
-  const uint32_t rates[4] = {msi_hz(values[0]), HSI_HZ, hse_hz, pll_hz(values[0], values[1], hse_hz)};
+  const uint64_t rates[4] = {msi_hz(values[0]), HSI_HZ, hse_hz, pll_hz(values[0], values[1], hse_hz)};
   uint32_t cfgr = values[2];
-  uint32_t core = rates[field_of(cfgr, RCC_CFGR_SWS)] >> ahb_shift(field_of(cfgr, RCC_CFGR_HPRE));
+  uint32_t core = (uint32_t)(rates[field_of(cfgr, RCC_CFGR_SWS)] >> ahb_shift(field_of(cfgr, RCC_CFGR_HPRE)));
   uint32_t usart = core >> apb_shift(field_of(cfgr, RCC_CFGR_PPRE1)); /* LPUART1 */
   if (field_of(values[4], RCC_CCIPR_LPUART1SEL) != 0) usart = 0;
   return (clock_rates_t){core, usart};

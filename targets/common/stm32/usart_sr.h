@@ -20,7 +20,7 @@
 
 #define USART_BRR_PER_CLOCK 1u
 
-/* Reading DR after SR clears an overrun (RM0390, 25.6.1), and takes a byte: so only where taking one would not. */
+/* Reading DR after SR clears an overrun (RM0390, USART_SR), and takes a byte: so only where taking one would not. */
 static inline INTERRUPT_HANDLER void usart_forget_overrun(void) {
   if ((USART_SR & (SR_ORE | SR_RXNE)) == SR_ORE) (void)USART_DR;
 }
