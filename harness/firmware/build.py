@@ -14,6 +14,7 @@ import ninja
 from harness.deadline import Deadline
 from harness.errors import BuildError, TargetError, UsageError
 from harness.firmware.build_file import ELF_NAME, BuildPlan, build_file
+from harness.firmware.compiler_cache import compiler_prefix
 from harness.firmware.elf_sections import (
     SectionSizes,
     SramLayout,
@@ -125,6 +126,7 @@ def build_firmware(
         compiler=found.path,
         flags=flags,
         trainer_flags=trainer.flags,
+        prefix=compiler_prefix(),
         sources=_sources(trainer_dir, trainer, target, parts),
         includes={
             "trainer": trainer.includes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,13 @@ class BuildPlan:
     out_dir: Path
     trainer_flags: tuple[str, ...] = ()
     """Of the trainer's sources alone, after all others."""
+    prefix: tuple[str, ...] = ()
+    """Words before the compiler's, of what runs it (`compiler_cache`)."""
+
+    def shown(self, group: str, path: Path) -> str:
+        """`path` as the compiler is told it: the trainer's from the build folder, so that the same trainer
+        built elsewhere is the same to a cache of the compiler's work."""
+        return os.path.relpath(path, self.out_dir) if group == "trainer" else str(path)
 
 
 def build_file(plan: BuildPlan, link_script: str) -> str:
@@ -46,7 +54,8 @@ def build_file(plan: BuildPlan, link_script: str) -> str:
         command = f"{_command(_compile_words(plan, group))} -MD -MF $out.d -c $in -o $out"
         writer.rule(f"compile_{group}", command, depfile="$out.d", deps="gcc")
     for name, path in plan.sources.items():
-        writer.build(_escaped(name), f"compile_{name.partition('/')[0]}", _escaped(str(path)))
+        group = name.partition("/")[0]
+        writer.build(_escaped(name), f"compile_{group}", _escaped(plan.shown(group, path)))
     script = plan.target.folder.resolve() / link_script
     libraries = () if plan.target.driver == "native" else MICROCONTROLLER_LINK_FLAGS
     writer.rule("link", f"{_command(_link_words(plan, script))} $in {_command(libraries)} -o $out")
@@ -60,11 +69,11 @@ def build_file(plan: BuildPlan, link_script: str) -> str:
 def _compile_words(plan: BuildPlan, group: str) -> list[str]:
     """Folders of sources and output are mapped away: the ELF file does not depend on where they are."""
     own = {path.parent for name, path in plan.sources.items() if name.startswith(f"{group}/")}
-    maps = dict.fromkeys(plan.includes[group], "include")
-    maps |= dict.fromkeys(own, group) | {plan.out_dir: "."}
+    maps = {plan.shown(group, folder): "include" for folder in plan.includes[group]}
+    maps |= {plan.shown(group, folder): group for folder in own} | {str(plan.out_dir): "."}
     return [
-        *(str(plan.compiler), *plan.flags),
-        *(f"-I{folder}" for folder in plan.includes[group]),
+        *(*plan.prefix, str(plan.compiler), *plan.flags),
+        *(f"-I{plan.shown(group, folder)}" for folder in plan.includes[group]),
         *(f"-ffile-prefix-map={folder}={name}" for folder, name in sorted(maps.items())),
         *(plan.trainer_flags if group == "trainer" else ()),
     ]

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.codegen.folder import RUNTIME
+from harness.firmware.compiler_cache import compiler_prefix
 
 FLAGS = ("-std=c99", "-ffp-contract=off", "-fno-fast-math", "-fno-strict-aliasing")
 STRICT = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
@@ -89,9 +90,14 @@ class KernelObjects:
         if key not in self._made:
             folder = self._folder / str(len(self._made))
             folder.mkdir()
-            sources = sorted(RUNTIME.glob("*.c"))
-            run([*command, *FLAGS, "-fPIC", "-c", *map(str, sources)], folder)
-            self._made[key] = [folder / f"{source.stem}.o" for source in sources]
+            self._made[key] = []
+            for source in sorted(RUNTIME.glob("*.c")):
+                made = folder / f"{source.stem}.o"
+                run(
+                    [*compiler_prefix(), *command, *FLAGS, "-fPIC", "-c", str(source), "-o", str(made)],
+                    folder,
+                )
+                self._made[key].append(made)
         return self._made[key]
 
 

@@ -13,6 +13,7 @@ from kernel_data import Buffers, CAdd, CConv, CStep, CUpdate, CWeights, Quantiza
 from engine.operators import kernel_choice
 from engine.operators.reference import AddParameters, ConvGeometry, pack_mask, unpack_mask
 from engine.operators.scratch import conv2d_scratch, depthwise_scratch
+from harness.firmware.compiler_cache import compiler_prefix
 
 RUNTIME = Path(__file__).parents[3] / "engine" / "runtime"
 SOURCES = sorted(RUNTIME.glob("tb_*.c"))
@@ -39,7 +40,13 @@ def runs_avx2() -> bool:
 
 def build_library(compiler: Sequence[str], library: Path) -> None:
     """With checks: a kernel called for a shape that it does not take ends the process."""
-    run_tool([*compiler, *FLAGS, "-DTB_CHECKS=1", "-shared", "-fPIC", *SOURCES, "-o", library])
+    folder = library.with_suffix(".objects")
+    folder.mkdir()
+    objects = [folder / f"{source.stem}.o" for source in SOURCES]
+    for source, made in zip(SOURCES, objects, strict=True):
+        command = [*compiler_prefix(), *compiler, *FLAGS, "-DTB_CHECKS=1", "-fPIC"]
+        run_tool([*command, "-c", source, "-o", made])
+    run_tool([*compiler, "-shared", *objects, "-o", library])
 
 
 class Kernels:
