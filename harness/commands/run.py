@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,6 +72,10 @@ def run(
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", help="Step size per image, instead of the suite's.")
     ] = None,
+    probe: Annotated[
+        str | None,
+        typer.Option("--probe", metavar="ID", help="Unique ID of the debug probe of the board to run on."),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", min=30, help="Timed training steps on every target.")
     ] = None,
@@ -112,6 +117,7 @@ def run(
     """
     from harness.commands.paper import one_dataset, refuse, run_paper_suite
     from harness.commands.verdict import print_verdict
+    from harness.devices.probe_choice import PROBE_VARIABLE
     from harness.paper.options import PaperOptions, parse_datasets
     from harness.paper.suite import load_paper_suite, paper_suite_names
     from harness.progress import ProgressWatcher, busy
@@ -120,6 +126,8 @@ def run(
     from harness.suite import suite_names
     from reports import write_report
 
+    if probe is not None:
+        os.environ[PROBE_VARIABLE] = probe  # for the processes that the cells run in
     unused: dict[str, object]
     if suite in paper_suite_names():
         unused = {"--seed": seed, "--backbone": backbone, "--rounding": rounding, "--gradient": gradient}

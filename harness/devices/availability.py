@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.targets import Target
+from harness.targets import BoardPart, Target
 
 RENODE_HINT = "install Renode 1.16 (package or portable archive, https://renode.io) and put it on PATH"
 _PACKAGES = {
@@ -32,6 +32,8 @@ class Requirement:
     optional: bool = False
     otherwise: str | None = None
     """How to get what is in no package."""
+    absent: str = "is not installed"
+    """What is the matter where `path` is None."""
 
     @property
     def hint(self) -> str:
@@ -70,4 +72,29 @@ def availability(target: Target, which: Callable[[str], str | None] = shutil.whi
     if program is not None:
         packages, hint = _PACKAGES.get(program, ()), _HINTS.get(program)
         requirements.insert(0, Requirement(program, "emulator", which(program), packages, otherwise=hint))
+    if target.board is not None:
+        requirements = [*_board_needs(target, target.board), *requirements]
     return Availability(target.name, tuple(requirements))
+
+
+def _board_needs(target: Target, part: BoardPart) -> tuple[Requirement, Requirement]:
+    """pyOCD's knowledge of the part, and a probe: any, for which board is on it only a connection tells."""
+    from harness.devices.bench import Bench, attached_probe, pack_command
+
+    bench = Bench()
+    known = part.part if bench.knows(part.part) else None
+    probe, trouble = attached_probe(bench)
+    return (
+        Requirement(
+            part.pack or part.part,
+            "CMSIS pack" if part.pack else "pyOCD target",
+            known,
+            (),
+            otherwise=pack_command(part),
+        ),
+        Requirement(
+            *("debug probe", "USB", probe, ()),
+            otherwise=f"connect {target.title} at {part.usb}" if trouble is None else trouble,
+            absent="is not attached",
+        ),
+    )

@@ -31,6 +31,16 @@ class Diagnosis:
     registers: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ClockReading:
+    """What a device's clock registers said, and what that comes to."""
+
+    core_hz: int
+    usart_hz: int
+    registers: dict[str, str]
+    """Name → value, hexadecimal."""
+
+
 class Device(ABC):
     """A target that can be loaded, run and read. Leaving the context ends everything it started."""
 
@@ -64,6 +74,10 @@ class Device(ABC):
     @abstractmethod
     def diagnose(self) -> Diagnosis:
         """Look at a device that does not answer. Never raises; never waits longer than two seconds."""
+
+    def clock(self, deadline: Deadline) -> ClockReading | None:
+        """The clock of running firmware, read back; None where ticks are not cycles of a clock."""
+        return None
 
     @abstractmethod
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from harness.deadline import Deadline
@@ -12,10 +13,13 @@ if TYPE_CHECKING:
     from harness.farm.hold import Held
 
 
-def open_device(target: Target, deadline: Deadline, place: Held | None = None) -> Device:
+def open_device(
+    target: Target, deadline: Deadline, place: Held | None = None, board: str | None = None
+) -> Device:
     """Start what the target's driver needs. Use it in a `with` block: leaving it ends what was started.
 
-    `place`: where at a farm the board is; None: on this machine. Raises ToolMissingError when a program is
+    `place`: where at a farm the board is; None: on this machine. `board`: of the rack, this one and no other.
+    Raises ToolMissingError when a program is
     not installed, DeviceError when it does not start.
     """
     if place is not None:
@@ -30,6 +34,12 @@ def open_device(target: Target, deadline: Deadline, place: Held | None = None) -
         from harness.devices.renode import RenodeDevice
 
         return RenodeDevice(target, deadline)
+    if target.driver == "board":
+        from harness.devices.board import BoardDevice
+        from harness.devices.probe_choice import PROBE_VARIABLE
+        from harness.rack.file import find_rack
+
+        return BoardDevice(target, deadline, find_rack(), os.environ.get(PROBE_VARIABLE) or None, board)
     from harness.devices.qemu import QemuDevice
 
     return QemuDevice(target, deadline)

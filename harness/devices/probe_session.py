@@ -36,15 +36,20 @@ def register_target(target: Target) -> str:
     return name
 
 
+def quiet_log() -> None:
+    """pyOCD's warnings repeat what our errors say."""
+    log = logging.getLogger("pyocd")
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.ERROR)
+
+
 def open_session(target: Target, probe: DebugProbe) -> Session:
     """Connect and halt. The caller closes the probe.
 
     A session changes the working directory to `project_dir` and runs scripts it finds there; it is kept from
     both by naming the directory we are in and an empty script.
     """
-    log = logging.getLogger("pyocd")
-    if log.level == logging.NOTSET:  # its warnings repeat what our errors say
-        log.setLevel(logging.ERROR)
+    quiet_log()
     options: dict[str, Any] = {
         "project_dir": str(Path.cwd()),
         "no_config": True,

@@ -176,6 +176,15 @@ class Energy(Document):
     idle_seconds: float
 
 
+class Clock(Document):
+    """Of a board whose ticks are cycles: what its clock registers came to when they were read back."""
+
+    core_hz: int
+    usart_hz: int
+    registers: dict[str, str]
+    """Name → value, hexadecimal."""
+
+
 class OperatorTicks(Document):
     """Median ticks of one operator in a profiling build."""
 
@@ -276,6 +285,8 @@ class RunDocument(Document):
     predict_ticks: TickSeries | None = None
     operator_ticks: tuple[OperatorTicks, ...] = ()
     energy: Energy | None = None
+    clock: Clock | None = None
+    """None: ticks of an emulator or of the host, which are no cycles."""
     """None: no meter."""
     digests: tuple[Digests, ...] = ()
     accuracy: Accuracy | None = None

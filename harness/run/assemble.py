@@ -182,6 +182,7 @@ def make_document(
         predict_ticks=_series(measured.predict_ticks, target, fewest_ticks),
         operator_ticks=measured.operator_ticks,
         energy=measured.energy,
+        clock=None if measured.clock is None else document.Clock(**asdict(measured.clock)),
         digests=measured.digests,
         accuracy=measured.accuracy,
         warnings=tuple(warnings),

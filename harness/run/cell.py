@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.devices.base import Device
+from harness.devices.base import ClockReading, Device
 from harness.errors import MeasurementError
 from harness.measure import sram
 from harness.measure.accuracy import (
@@ -78,6 +78,7 @@ class Measurement:
     warnings: tuple[str, ...]
     operator_ticks: tuple[OperatorTicks, ...] = ()
     energy: Energy | None = None
+    clock: ClockReading | None = None
 
 
 def planned_calls(task: Task, samples: Samples) -> int:

@@ -33,7 +33,7 @@ from harness.run.cell import Measurement, Paint, Samples, Task, measure_cell, pl
 from harness.run.energy import Metered, cell_energy, meter_for
 from harness.run.foreign import ForeignGuard, check_unchanged, to_gray
 from harness.run.prepare import Trainer, compile_method, describe_foreign
-from harness.run.session import Session
+from harness.run.session import CALL_SECONDS, Session
 from harness.run.workers import Report
 from harness.suite import Method
 from harness.targets import Target, load_target
@@ -178,7 +178,7 @@ def run_on_samples(job: CellJob, samples: Samples, report: Report) -> RunDocumen
         calls = planned_calls(job.task, samples) + (0 if job.metered is None else STEPS)
         deadline = Deadline.after(LOAD_SECONDS + calls * job.step_seconds)
         loading = deadline.within(LOAD_SECONDS)
-        with meter_for(job.metered) as meter, open_device(target, loading, place) as device:
+        with meter_for(job.metered) as meter, open_device(target, loading, place, _board(job)) as device:
             check_built(job.firmware)
             device.load(job.firmware.elf, loading)
             session = Session(device, step_seconds=job.step_seconds, deadline=deadline)
@@ -188,6 +188,7 @@ def run_on_samples(job: CellJob, samples: Samples, report: Report) -> RunDocumen
             if meter is not None and job.metered is not None:
                 energy = cell_energy(meter, job.metered, device, session, samples, job.task)
                 measured = replace(measured, energy=energy)
+            measured = replace(measured, clock=device.clock(deadline.within(CALL_SECONDS)))
             versions = {**package_versions(), **device.versions}
         if job.profiled is not None:
             operators = profile_cell(job.profiled, job, target, samples, place)
@@ -254,7 +255,7 @@ def profile_cell(
     steps = plan_training(job.task.course, samples.train, job.task.seed)[:PROFILED_STEPS]
     deadline = Deadline.after(LOAD_SECONDS + PROFILED_STEPS * job.step_seconds)
     loading = deadline.within(LOAD_SECONDS)
-    with open_device(target, loading, place) as device:
+    with open_device(target, loading, place, _board(job)) as device:
         check_built(firmware)
         device.load(firmware.elf, loading)
         session = Session(device, step_seconds=job.step_seconds, deadline=deadline)
@@ -321,6 +322,11 @@ class CompiledGuard:
                 f" ({trainer.scheme.method}, plan {trainer.plan_digest[:12]})"
             )
         return trainer
+
+
+def _board(job: CellJob) -> str | None:
+    """The rack's board that has to be used: the one with the meter."""
+    return None if job.metered is None else job.metered.board
 
 
 def _guard(job: CellJob) -> CompiledGuard | ForeignGuard:

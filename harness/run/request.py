@@ -236,7 +236,7 @@ def check_targets(targets: tuple[str, ...], elsewhere: Collection[str] = ()) -> 
             if name in elsewhere and need.purpose != "compiler":
                 continue
             raise ToolMissingError(
-                f"target {name} needs {need.program} ({need.purpose}), which is not installed;"
+                f"target {name} needs {need.program} ({need.purpose}), which {need.absent};"
                 f" to get it: {need.hint}"
             )
 

@@ -16,6 +16,7 @@ from harness.farm.hold import Farm
 from harness.farm.scheduler import SharedGate, Slots
 from harness.firmware.toolchain import find_compiler
 from harness.provenance import inputs_digest, source_digest
+from harness.rack.file import find_rack
 from harness.rack.retries import Retry, at_fault, attempt
 from harness.results.comparison import Options
 from harness.results.document import Attempt, RunDocument
@@ -355,12 +356,27 @@ def _run(
 
 def request_slots(request: Request) -> Slots:
     """How many jobs of `request` may run at a time, and where."""
-    return Slots(request.parallel, {farm.lane(name): farm.places for name, farm in request.farms.items()})
+    places = {farm.lane(name): farm.places for name, farm in request.farms.items()}
+    attached = [name for name in request.targets if name not in request.farms and _is_board(name)]
+    if attached:
+        rack = find_rack()
+        places |= {_board_lane(name): max(1, len(rack.boards_of(name))) for name in attached}
+    return Slots(request.parallel, places)
 
 
 def _lane(request: Request, cell: Cell) -> str:
     farm = request.farms.get(cell.target)
-    return "" if farm is None else farm.lane(cell.target)
+    if farm is not None:
+        return farm.lane(cell.target)
+    return _board_lane(cell.target) if _is_board(cell.target) else ""
+
+
+def _is_board(target: str) -> bool:
+    return load_target(target).driver == "board"
+
+
+def _board_lane(target: str) -> str:
+    return f"boards {target}"
 
 
 def _reference(request: Request, documents: dict[Cell, RunDocument], cell: Cell) -> RunDocument | None:
