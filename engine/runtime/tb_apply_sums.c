@@ -2,6 +2,7 @@
  * then their floors. The same bits as tb_apply_i8. */
 #include "tb_apply.h"
 #include "tb_dsp.h"
+#include "tb_vector.h"
 
 /* steps = rate * sum + 1/2 or a random number. */
 TB_INLINE void plain_steps(int32_t *sums, uint32_t step, uint32_t groups, float rate, uint32_t position, int stochastic) {
@@ -119,6 +120,33 @@ TB_NOINLINE void add_floors(int8_t *weights, const int32_t *steps, uint32_t step
 }
 #endif
 
+#if TB_VECTOR
+TB_INLINE __m256i mixed(__m256i x) {
+  x = _mm256_xor_si256(x, _mm256_srli_epi32(x, 16));
+  x = _mm256_mullo_epi32(x, _mm256_set1_epi32(0x7feb352d));
+  x = _mm256_xor_si256(x, _mm256_srli_epi32(x, 15));
+  x = _mm256_mullo_epi32(x, _mm256_set1_epi32((int32_t)0x846ca68bu));
+  return _mm256_xor_si256(x, _mm256_srli_epi32(x, 16));
+}
+
+/* Move whole groups of eight neighbouring weights whose sums are neighbours, too. */
+TB_NOINLINE void apply_eights(int8_t *weights, const int32_t *sums, uint32_t eights, float rate, uint32_t position,
+                              int stochastic) {
+  const __m256 factor = _mm256_set1_ps(rate), unit = _mm256_set1_ps(5.9604644775390625e-8f);
+  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  for (; eights != 0; eights--, weights += 8, sums += 8, position += 8) {
+    __m256 offset = _mm256_set1_ps(0.5f);
+    if (stochastic) {
+      const __m256i random = mixed(_mm256_add_epi32(_mm256_set1_epi32((int32_t)position), lanes));
+      offset = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(random, 8)), unit);
+    }
+    const __m256 moved = _mm256_add_ps(_mm256_mul_ps(factor, _mm256_cvtepi32_ps(tb_load_8x(sums))), offset);
+    const __m256i n = _mm256_cvttps_epi32(_mm256_floor_ps(moved));
+    (void)tb_store_i8_8x(weights, _mm256_add_epi32(tb_load_i8_8x(weights), n), 8);
+  }
+}
+#endif
+
 /* Move weights of 16 bits, `low` their low bytes, by their steps of 1/256. */
 static void add_extended(int8_t *weights, uint8_t *low, const int32_t *steps, uint32_t step, uint32_t count) {
   for (uint32_t i = 0; i < count; i++) {
@@ -153,6 +181,21 @@ void tb_apply_sums_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index
     return;
   }
   weights += index;
+#if TB_VECTOR
+  if (rounding != TB_EXTENDED && step == 4) {
+    const uint32_t whole = count / 8, rest = count % 8;
+    const uint32_t position = stream->key + index;
+    apply_eights(weights, sums, whole, -factor, position, rounding == TB_STOCHASTIC);
+    if (rest != 0) {
+      int8_t last[8] = {0};
+      int32_t last_sums[8] = {0};
+      for (uint32_t k = 0; k < rest; k++) last[k] = weights[8 * whole + k], last_sums[k] = sums[8 * whole + k];
+      apply_eights(last, last_sums, 1, -factor, position + 8 * whole, rounding == TB_STOCHASTIC);
+      for (uint32_t k = 0; k < rest; k++) weights[8 * whole + k] = last[k];
+    }
+    return;
+  }
+#endif
   if (rounding == TB_STOCHASTIC) {
     stochastic_steps(sums, step, groups, -factor, stream->key + index);
   } else {

@@ -1,6 +1,7 @@
 /* tb_conv2d_grad_i16.c: int16 gradient of the input of a convolution. Definition: docs/numerics.md, Integer gradients. */
 #include "tb_fits.h"
 #include "tb_gradient_output.h"
+#include "tb_vector.h"
 
 /* Store sums [pixel][TB_LANES] of the block's pixels and `lanes` stored channels from out->row on. */
 TB_INLINE void store_block(tb_gradient_output_t *out, const int32_t *sums, uint32_t pixels, uint32_t lanes) {
@@ -30,7 +31,7 @@ TB_INLINE void store_block(tb_gradient_output_t *out, const int32_t *sums, uint3
   }
 }
 
-#if !TB_DSP
+#if !TB_DSP && !TB_VECTOR /* tb_conv2d_grad_i16_vector.c */
 #define PIXELS 4 /* that share a load of the weights */
 
 /* sums[pixel][lane] = sum over oc of g * w: `pixels` neighbouring pixels, `lanes` of a part's n stored channels. */

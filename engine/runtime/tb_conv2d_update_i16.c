@@ -5,8 +5,9 @@
 #include "tb_fits.h"
 #include "tb_pairs.h"
 #include "tb_shared_exponent.h"
+#include "tb_vector.h"
 
-#if !TB_DSP
+#if !TB_DSP && !TB_VECTOR /* tb_conv2d_update_vector.c */
 enum { CHANNELS = 4 }; /* output channels that share a load of the inputs */
 enum { CHUNK = 256 };  /* pixels whose sums fit an int32 */
 enum { BLOCK = CHANNELS * TB_LANES };

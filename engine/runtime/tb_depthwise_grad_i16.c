@@ -7,6 +7,7 @@
 #include "tb_depthwise_planes.h"
 #include "tb_depthwise_stored.h"
 #include "tb_fits.h"
+#include "tb_vector.h"
 
 void tb_raise_shift(tb_stored_t *stored, uint32_t magnitudes, uint32_t next) {
   stored->magnitudes |= magnitudes;
@@ -98,7 +99,7 @@ uint32_t tb_depthwise_grad_general_i16(const tb_conv_t *conv, const int16_t *gra
   return stored.magnitudes;
 }
 
-#if !TB_DSP
+#if !TB_DSP && !TB_VECTOR /* tb_depthwise_grad_vector.c */
 #define KERNEL(name, kernel, stride)                                                                                   \
   uint32_t name(const tb_conv_t *conv, const int16_t *gradient, uint32_t magnitudes, const tb_weights_t *weights,      \
                 int16_t *dx, void *scratch) {                                                                          \

@@ -6,6 +6,7 @@
 #include "tb_fits.h"
 #include "tb_pairs.h"
 #include "tb_shared_exponent.h"
+#include "tb_vector.h"
 
 #define CHUNK 256u /* products whose sum fits an int32 */
 
@@ -96,6 +97,25 @@ TB_NOINLINE void sum_lanes(const tb_pairs_t *pairs, const int16_t *g_row, const 
   sums[0] = a, sums[distance] = b, sums[2 * distance] = c, sums[3 * distance] = d;
 }
 #define LANES 4u
+#elif TB_VECTOR
+#define LANES 8u
+TB_NOINLINE void sum_lanes(const tb_pairs_t *pairs, const int16_t *g_row, const int8_t *x_row, int32_t *sums, uint32_t distance) {
+  const uint32_t g_column = pairs->g_column, x_column = pairs->x_column;
+  const tb_int8x_t zero = _mm256_set1_epi32(pairs->zero);
+  tb_int8x_t acc = _mm256_setzero_si256();
+  int32_t values[LANES];
+  g_row += pairs->g;
+  x_row += pairs->x;
+  for (uint32_t row = 0; row < pairs->rows; row++, g_row += pairs->g_row, x_row += pairs->x_row) {
+    const int16_t *g = g_row;
+    const int8_t *x = x_row;
+    for (uint32_t i = pairs->columns; i != 0; i--, g += g_column, x += x_column) {
+      acc = tb_dot2_8x(acc, tb_load_i16_8x(g), _mm256_sub_epi32(tb_load_i8_8x(x), zero));
+    }
+  }
+  tb_store_8x(values, acc);
+  for (uint32_t l = 0; l < LANES; l++) sums[l * distance] = values[l];
+}
 #else
 #define LANES TB_LANES
 TB_NOINLINE void sum_lanes(const tb_pairs_t *pairs, const int16_t *g, const int8_t *x, int32_t *sums, uint32_t distance) {

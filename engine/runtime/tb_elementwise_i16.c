@@ -2,6 +2,7 @@
 #include "tb_dsp.h"
 #include "tb_fits.h"
 #include "tb_shared_exponent.h"
+#include "tb_vector.h"
 
 TB_INLINE int16_t masked_product(int16_t gradient, uint32_t bits, uint32_t bit, int32_t multiplier) {
   const int32_t kept = -(int32_t)((bits >> bit) & 1u);
@@ -22,6 +23,12 @@ TB_INLINE void masked_products(const int16_t *gradient, uint32_t bits, const int
     const int32_t low = tb_smlawb(m[0], pair, 1 << 15), high = tb_smlawt(m[1], pair, 1 << 15);
     tb_store32(dx + l, tb_select(top, tb_pack_high((uint32_t)low, (uint32_t)high)));
   }
+#elif TB_VECTOR
+  const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i kept = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32((int32_t)bits), bit), bit);
+  const __m256i g = _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(const void *)gradient));
+  const __m256i m = step == 0 ? _mm256_set1_epi32(*multiplier) : tb_load_8x(multiplier);
+  tb_store_i16_8x(dx, _mm256_and_si256(tb_requantize_8x(g, m, 0, 2147483648), kept));
 #else
   for (uint32_t l = 0; l < 8; l++) dx[l] = masked_product(gradient[l], bits, l, multiplier[l * step]);
 #endif

@@ -72,6 +72,43 @@ TB_INLINE uint32_t tb_store_i8_8x(int8_t *y, tb_int8x_t values, uint32_t count) 
   return bits & ((1u << count) - 1u);
 }
 
+/* Eight int16 with zeros above them (tb_dot2_8x then multiplies them alone), eight int8 with their signs. */
+TB_INLINE tb_int8x_t tb_load_i16_8x(const int16_t *from) {
+  return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)from));
+}
+TB_INLINE tb_int8x_t tb_load_i8_8x(const int8_t *from) {
+  return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)from));
+}
+
+/* The low halves of eight int32 that fit. */
+TB_INLINE void tb_store_i16_8x(int16_t *to, tb_int8x_t values) {
+  const __m128i low = _mm256_castsi256_si128(values), high = _mm256_extracti128_si256(values, 1);
+  _mm_storeu_si128((__m128i *)(void *)to, _mm_packs_epi32(low, high));
+}
+
+/* tb_magnitude; tb_round_to_odd where below = 2^shift - 1. */
+TB_INLINE tb_int8x_t tb_magnitudes_8x(tb_int8x_t values) { return _mm256_xor_si256(values, _mm256_add_epi32(values, values)); }
+TB_INLINE tb_int8x_t tb_round_to_odd_8x(tb_int8x_t values, uint32_t shift) {
+  const __m256i below = _mm256_set1_epi32((int32_t)((1u << shift) - 1u));
+  const __m256i lost = _mm256_add_epi32(_mm256_and_si256(values, below), below);
+  return _mm256_sra_epi32(_mm256_or_si256(values, lost), _mm_cvtsi32_si128((int)shift));
+}
+TB_INLINE uint32_t tb_or_of_8x(tb_int8x_t values) {
+  __m128i some = _mm_or_si128(_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1));
+  some = _mm_or_si128(some, _mm_srli_si128(some, 8));
+  some = _mm_or_si128(some, _mm_srli_si128(some, 4));
+  return (uint32_t)_mm_cvtsi128_si32(some);
+}
+
+/* Up to 16 bytes, the others 0. */
+TB_INLINE __m128i tb_load_some(const int8_t *from, uint32_t count) {
+  int8_t bytes[16] = {0};
+  if (count >= 16) return _mm_loadu_si128((const __m128i *)(const void *)from);
+  if (count == 8) return _mm_loadl_epi64((const __m128i *)(const void *)from);
+  for (uint32_t i = 0; i < count; i++) bytes[i] = from[i];
+  return _mm_loadu_si128((const __m128i *)(const void *)bytes);
+}
+
 /* The widest vectors: TB_WIDE int32. */
 #if TB_VECTOR_512
 #define TB_WIDE 16u
@@ -80,7 +117,24 @@ TB_INLINE tb_wide_t tb_load_wide(const void *from) { return _mm512_loadu_si512(f
 TB_INLINE void tb_store_wide(void *to, tb_wide_t values) { _mm512_storeu_si512(to, values); }
 TB_INLINE tb_wide_t tb_all_wide(int32_t value) { return _mm512_set1_epi32(value); }
 TB_INLINE tb_wide_t tb_add_wide(tb_wide_t a, tb_wide_t b) { return _mm512_add_epi32(a, b); }
-TB_INLINE tb_wide_t tb_or_wide(tb_wide_t a, tb_wide_t b) { return _mm512_or_si512(a, b); }
+/* Bytes of two rows side by side, widened to pairs. */
+TB_INLINE tb_wide_t tb_pair_bytes_wide(__m128i a, __m128i b) {
+  const __m256i low = _mm256_castsi128_si256(_mm_unpacklo_epi8(a, b));
+  return _mm512_cvtepi8_epi16(_mm256_inserti128_si256(low, _mm_unpackhi_epi8(a, b), 1));
+}
+TB_INLINE tb_wide_t tb_subtract_pairs_wide(tb_wide_t a, int32_t value) {
+  return _mm512_sub_epi16(a, _mm512_set1_epi16((int16_t)value));
+}
+TB_INLINE tb_wide_t tb_magnitudes_wide(tb_wide_t seen, tb_wide_t values) {
+  return _mm512_or_si512(seen, _mm512_xor_si512(values, _mm512_add_epi32(values, values)));
+}
+TB_INLINE uint32_t tb_or_of_wide(tb_wide_t values) {
+  return tb_or_of_8x(_mm256_or_si256(_mm512_castsi512_si256(values), _mm512_extracti64x4_epi64(values, 1)));
+}
+TB_INLINE void tb_store_odd_wide(int16_t *to, tb_wide_t values, uint32_t shift) {
+  tb_store_i16_8x(to, tb_round_to_odd_8x(_mm512_castsi512_si256(values), shift));
+  tb_store_i16_8x(to + 8, tb_round_to_odd_8x(_mm512_extracti64x4_epi64(values, 1), shift));
+}
 TB_INLINE tb_wide_t tb_dot2_wide(tb_wide_t acc, tb_wide_t a, tb_wide_t b) { return _mm512_dpwssd_epi32(acc, a, b); }
 /* acc + products of four uint8 and four int8. */
 TB_INLINE tb_wide_t tb_dot4_wide(tb_wide_t acc, tb_wide_t a, tb_wide_t b) { return _mm512_dpbusd_epi32(acc, a, b); }
@@ -104,7 +158,17 @@ TB_INLINE tb_wide_t tb_load_wide(const void *from) { return tb_load_8x(from); }
 TB_INLINE void tb_store_wide(void *to, tb_wide_t values) { tb_store_8x(to, values); }
 TB_INLINE tb_wide_t tb_all_wide(int32_t value) { return _mm256_set1_epi32(value); }
 TB_INLINE tb_wide_t tb_add_wide(tb_wide_t a, tb_wide_t b) { return _mm256_add_epi32(a, b); }
-TB_INLINE tb_wide_t tb_or_wide(tb_wide_t a, tb_wide_t b) { return _mm256_or_si256(a, b); }
+TB_INLINE tb_wide_t tb_pair_bytes_wide(__m128i a, __m128i b) { return _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b)); }
+TB_INLINE tb_wide_t tb_subtract_pairs_wide(tb_wide_t a, int32_t value) {
+  return _mm256_sub_epi16(a, _mm256_set1_epi16((int16_t)value));
+}
+TB_INLINE tb_wide_t tb_magnitudes_wide(tb_wide_t seen, tb_wide_t values) {
+  return _mm256_or_si256(seen, tb_magnitudes_8x(values));
+}
+TB_INLINE uint32_t tb_or_of_wide(tb_wide_t values) { return tb_or_of_8x(values); }
+TB_INLINE void tb_store_odd_wide(int16_t *to, tb_wide_t values, uint32_t shift) {
+  tb_store_i16_8x(to, tb_round_to_odd_8x(values, shift));
+}
 TB_INLINE tb_wide_t tb_dot2_wide(tb_wide_t acc, tb_wide_t a, tb_wide_t b) { return tb_dot2_8x(acc, a, b); }
 /* In int16: there is an instruction for bytes, but it saturates. */
 TB_INLINE tb_wide_t tb_dot4_wide(tb_wide_t acc, tb_wide_t a, tb_wide_t b) {
