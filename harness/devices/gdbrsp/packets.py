@@ -11,7 +11,7 @@ from dataclasses import dataclass
 MAX_PAYLOAD = 1 << 20
 """Bytes; a server that sends more is broken or hostile."""
 
-_ESCAPED = frozenset(b"$#}*")
+_SPECIAL = re.compile(rb"[$#}*]")
 _ESCAPE = 0x7D
 _RUN = 0x2A
 _STOP = re.compile(rb"([TS])([0-9a-fA-F]{2})(.*)", re.DOTALL)
@@ -44,13 +44,8 @@ def checksum(payload: bytes) -> int:
 
 def encode(payload: bytes) -> bytes:
     """Frame a payload; the four special bytes are escaped."""
-    escaped = bytearray()
-    for byte in payload:
-        if byte in _ESCAPED:
-            escaped += bytes((_ESCAPE, byte ^ 0x20))
-        else:
-            escaped.append(byte)
-    return b"$%b#%02x" % (bytes(escaped), checksum(bytes(escaped)))
+    escaped = _SPECIAL.sub(lambda match: bytes((_ESCAPE, match[0][0] ^ 0x20)), payload)
+    return b"$%b#%02x" % (escaped, checksum(escaped))
 
 
 def decode_body(body: bytes) -> bytes:
