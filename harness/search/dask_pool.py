@@ -41,7 +41,7 @@ class DaskPool:
         import distributed
 
         waiting, running = list(jobs), dict[Any, Job[T]]()
-        completed: Any = distributed.as_completed(loop=self._client.loop)  # type: ignore[no-untyped-call]
+        completed: Any = distributed.as_completed(loop=self._client.loop)
 
         def submit() -> None:
             job = waiting.pop(0)
@@ -85,9 +85,7 @@ def dask_pool(address: str) -> Iterator[DaskPool]:
             "--scheduler needs Dask, which is not installed; run: pip install 'trainbench[dask]'"
         ) from error
     try:
-        client: Any = distributed.Client(  # type: ignore[no-untyped-call]
-            address, timeout=CONNECT_SECONDS, set_as_default=False
-        )
+        client: Any = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise SchedulerError(f"there is no Dask scheduler at {address}: {error}") from error
     try:

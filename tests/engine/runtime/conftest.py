@@ -19,7 +19,7 @@ PATHS = {"plain": [], "dsp": ["-DTB_DSP=1"], "vector": ["-mavx2"], "native": ["-
 def kernels(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> kernel_bindings.Kernels:
-    """The plain loops, those with vectors, and the paths for processors with DSP instructions, emulated here."""
+    """The plain loops, those with vectors, and the paths for DSP instructions, emulated here."""
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed")
     if request.param == "vector" and not kernel_bindings.runs_avx2():

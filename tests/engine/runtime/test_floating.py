@@ -1,4 +1,4 @@
-"""The kernels of float32 networks against their NumPy twin, bit for bit; vectors of four and of eight lanes."""
+"""The kernels of float32 networks against their NumPy twin, bit for bit; vectors of four and eight lanes."""
 
 from __future__ import annotations
 
