@@ -66,7 +66,7 @@ class BoardDevice(ProbedDevice):
             else:
                 self.board = named.name
                 self.name = f"{target.name} ({named.name})"
-            with self._talking(deadline, "connecting to"):
+            with self._talking(deadline, "connecting"):
                 self._session = self._bench.session(found, self._part)
             self._stack.callback(self._disconnect)
             self.idcode = self._identify(named, deadline)
@@ -97,7 +97,7 @@ class BoardDevice(ProbedDevice):
         MeasurementError where that is not what the firmware says, or not a rate this part is set up for.
         """
         tree = CLOCK_TREES[self._part.family]
-        with self._talking(deadline, "reading the clock of"):
+        with self._talking(deadline, "reading the clock"):
             values = {name: int(self.core.read32(address)) for name, address in tree.registers.items()}
             recorded = self._clock_record(len(values))
         rates = tree.rates(values, self._part.hse_hz)

@@ -121,10 +121,7 @@ def compile_clock(name: str, folder: Path) -> ClockCode:
     (folder / f"{name}.c").write_text(HARNESS.format(**sources))
     includes = [COMMON, target.folder, COMMON.parent / "cortex-m"]
     library = folder / f"{name}.so"
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", "-O1", *(f"-I{path}" for path in includes)]
-        + [str(folder / f"{name}.c"), "-o", str(library)],
-        check=True,
-        timeout=60,
-    )
+    folders = [f"-I{path}" for path in includes]
+    command = [compiler, "-shared", "-fPIC", "-O1", *folders, str(folder / f"{name}.c"), "-o", str(library)]
+    subprocess.run(command, check=True, timeout=60)
     return ClockCode(ctypes.CDLL(str(library)))

@@ -1,4 +1,4 @@
-"""Clocks of the boards, on a model of their registers: what is set up, in which order, and what it comes to in Hz."""
+"""Clocks of the boards, on a model of their registers: what is set up, in which order, and the rates in Hz."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every register, field, interrupt and base address of the boards' headers, looked up in the vendor's SVD files.
+"""Every register, field, interrupt and base address of the boards' headers, looked up in the vendor's SVD.
 
 Where the SVD contradicts the reference manual, the manual is followed, and `MANUAL` says so.
 """
@@ -32,7 +32,7 @@ FIELD_NAMES = {"RCC_D2CCIP2R_USART234578SEL": "USART234578SRC"}
 
 # Where the SVD is wrong: what it has → what the manual has, and where.
 MANUAL = {
-    # RM0390, RM0433, RM0432, FLASH_ACR: LATENCY[3:0]; the SVD leaves out the highest bit, which no rate here needs.
+    # RM0390, RM0433, RM0432, FLASH_ACR: LATENCY[3:0]; the SVD leaves out bit 3, which no rate here needs.
     ("stm32f4", "FLASH_ACR_LATENCY"): ((0, 3), (0, 4)),
     ("stm32h7", "FLASH_ACR_LATENCY"): ((0, 3), (0, 4)),
     ("stm32l4", "FLASH_ACR_LATENCY"): ((0, 3), (0, 4)),
