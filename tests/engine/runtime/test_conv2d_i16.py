@@ -20,7 +20,7 @@ LARGEST = 2**14
 
 
 def int16s(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -> np.ndarray:
-    """Values of many sizes, extreme ones, small ones, zeros, or values that rise from first to last."""
+    """Values of many sizes, extreme ones, small ones, zeros, values that rise from first to last, or channels of zeros."""
     if kind == "zero":
         return np.zeros(shape, np.int16)
     if kind == "tiny":
@@ -30,10 +30,11 @@ def int16s(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -> np.nd
     size = 2.0 ** rng.uniform(0, 14, shape)
     if kind == "rising":
         size = np.sort(size.reshape(-1)).reshape(shape)
-    return (rng.uniform(-1, 1, shape) * size).astype(np.int16)
+    values = (rng.uniform(-1, 1, shape) * size).astype(np.int16)
+    return values * rng.integers(0, 2, shape[-1], np.int16) if kind == "quiet" else values
 
 
-KINDS = st.sampled_from(["ordinary", "extreme", "tiny", "zero", "rising"])
+KINDS = st.sampled_from(["ordinary", "extreme", "tiny", "zero", "rising", "quiet"])
 
 
 def pointwise(height: int, width: int, in_channels: int, out_channels: int) -> ConvGeometry:
