@@ -6,6 +6,7 @@
 | sram_lacking | bytes | what the highest peak is over budget, 0 when it fits; no row without a budget |
 | flash | bytes | ELF text + rodata + data initializers; min and max over seeds |
 | step_ticks, predict_ticks | the target's | median, min and max of the raw ticks of all seeds |
+| step_milliseconds, predict_milliseconds | milliseconds | cycles at the clock read back; of boards |
 | forward_per_mac, backward_per_mac | ticks/MAC | of the profiled seeds (`harness.results.costs`); min, max |
 | step_energy | joules | median, min and max over the windows of all seeds (`harness.measure.energy`) |
 | idle_power | watts | while the firmware waits; not subtracted; median, min, max |
@@ -40,6 +41,7 @@ from harness.errors import ResultsError
 from harness.results.comparison import Cell, Comparison, accuracies, compare
 from harness.results.costs import step_costs
 from harness.results.document import RunDocument, TickSeries
+from harness.results.milliseconds import milliseconds
 from harness.results.statistics import Interval, median_and_range
 
 COLUMNS = ("method", "target", "figure", "kind", "unit", "value", "low", "high", "computed_on")
@@ -136,6 +138,9 @@ def _cell_figures(comparison: Comparison, cell: Cell) -> Iterator[Figure]:
             middle, low, high = median_and_range(ticks.values)
             value = int(middle) if middle.is_integer() else middle
             yield row(name, ticks.kind, ticks.unit, (low, high), value)
+        if times := milliseconds(cell, name):
+            figure = name.replace("ticks", "milliseconds")
+            yield row(figure, "measured", "milliseconds", times, median(times))
     yield from _per_mac_figures(cell)
     yield from _energy_figures(cell)
     if (tested := accuracies(cell)) is not None:
