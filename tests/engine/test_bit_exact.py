@@ -38,6 +38,8 @@ LEARNING_RATE = 0.3
 COMMANDS = {
     **{f"{name} -O{level}": (name, f"-O{level}") for name in ("gcc", "clang") for level in range(4)},
     "gcc -O2, DSP paths": ("gcc", "-O2", "-DTB_DSP=1"),
+    "gcc -O3, this processor": ("gcc", "-O3", "-march=native"),
+    "clang -O3, this processor": ("clang", "-O3", "-march=native"),
 }
 
 

@@ -30,7 +30,7 @@ from engine.interpreter import Interpreter
 from engine.lowering import IMAGE, LOGITS, LOSS
 from engine.schemes import Scheme
 
-PATHS = {"plain": ("-O2",), "dsp": ("-O2", "-DTB_DSP=1")}
+PATHS = {"plain": ("-O2",), "dsp": ("-O2", "-DTB_DSP=1"), "native": ("-O2", "-march=native")}
 
 
 @pytest.fixture(scope="module")
