@@ -13,10 +13,12 @@ from importlib.metadata import version
 from harness.deadline import Deadline
 from harness.devices.base import Diagnosis
 from harness.devices.emulated import EmulatedDevice
+from harness.devices.gdbrsp.bulk import NamedMemory
+from harness.devices.gdbrsp.host_memory import HostMemory
 from harness.devices.gdbrsp.probe import GdbRemoteProbe
 from harness.devices.probe_session import open_session
 from harness.devices.process import ChildProcess
-from harness.errors import TargetError, ToolMissingError
+from harness.errors import DeviceError, TargetError, ToolMissingError
 from harness.targets import Target
 
 PROGRAM = "qemu-system-arm"
@@ -27,6 +29,8 @@ _ICOUNT = "shift=0,sleep=off,align=off"
 
 class QemuDevice(EmulatedDevice):
     """A target in QEMU. Opening it starts QEMU; memory can be accessed while the firmware runs."""
+
+    _memory: HostMemory | None = None
 
     def __init__(self, target: Target, deadline: Deadline) -> None:
         if target.qemu is None:
@@ -53,6 +57,7 @@ class QemuDevice(EmulatedDevice):
             with self._talking(deadline, f"starting machine {target.qemu.machine}"):
                 self._session = open_session(target, self._probe)
                 emulator = self._probe.client.monitor("info version").strip()
+                self._memory = self._use_host_memory()
         except BaseException:
             debug.close()
             self.close()
@@ -66,6 +71,22 @@ class QemuDevice(EmulatedDevice):
         finally:
             self._probe.close()
             self._serial.close()
+            if self._memory is not None:
+                self._memory.close()
+
+    def _use_host_memory(self) -> HostMemory:
+        """Data goes straight to the emulator's memory. Code does not: the emulator has to see it change."""
+        regions = [region for region in self._target.regions if region.kind == "ram"]
+        memories = [NamedMemory(each.name, each.start, each.start + each.size) for each in regions]
+        try:
+            memory = HostMemory(self._probe.client, self.pid, memories)
+        except OSError as error:
+            raise DeviceError(
+                f"{self.name}: the kernel does not let this user access the memory of its own child process"
+                f" (/proc/PID/mem: {error.strerror}); see /proc/sys/kernel/yama/ptrace_scope"
+            ) from error
+        self._probe.memory.use_bulk(memory)
+        return memory
 
     def _prepare_load(self) -> None:
         self.core.reset_and_halt()

@@ -114,7 +114,7 @@ class RenodeDevice(EmulatedDevice):
     def _use_files(self, start: RenodeStart) -> BulkFiles:
         memories = (NamedMemory(m.name, m.start, m.start + m.size) for m in start.memories)
         bulk = BulkFiles(self._probe.client, self._process.folder, memories)
-        self._probe.memory.use_files(bulk)
+        self._probe.memory.use_bulk(bulk)
         return bulk
 
     def _connect(self, port: int, deadline: Deadline) -> socket.socket:

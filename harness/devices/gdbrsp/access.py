@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pyocd.core.exceptions import ProbeError, TransferFaultError
 
-from harness.devices.gdbrsp.bulk import BulkFiles
+from harness.devices.gdbrsp.bulk import Bulk
 from harness.devices.gdbrsp.client import RspClient, expect_ok
 from harness.devices.gdbrsp.features import Register
 from harness.devices.gdbrsp.special import read_special
@@ -25,14 +25,14 @@ class TargetAccess:
         self.client = client
         self._chunk = (client.packet_size - 32) // 2 & ~3
         self._physical: bool | None = None
-        self.bulk: BulkFiles | None = None
+        self.bulk: Bulk | None = None
 
     def read(self, address: int, length: int) -> bytes:
         """Bytes at `address`; raises TransferFaultError where nothing is mapped."""
-        bulk = self.bulk.read(address, length) if self.bulk else None
-        if bulk is not None:
-            return bulk
         with self.client.paused():
+            bulk = self.bulk.read(address, length) if self.bulk else None
+            if bulk is not None:
+                return bulk
             self._select(physical=False)
             chunks = list(self._chunks(address, length))
             replies = self.client.requests(b"m%x,%x" % chunk for chunk in chunks)
@@ -40,9 +40,9 @@ class TargetAccess:
 
     def write(self, address: int, data: bytes) -> None:
         """Store bytes; raises TransferFaultError where nothing is mapped."""
-        if self.bulk and self.bulk.write(address, data):
-            return
         with self.client.paused():
+            if self.bulk and self.bulk.write(address, data):
+                return
             if self._is_memory(address):
                 self._check_mapped(address, len(data))
             self._select(physical=True)

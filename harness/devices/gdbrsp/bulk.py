@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pyocd.core.exceptions import ProbeError
 
@@ -21,6 +22,16 @@ class NamedMemory:
     name: str
     start: int
     end: int
+
+
+class Bulk(Protocol):
+    """A way for large transfers beside the packets. It is asked while the target is paused, if it can be."""
+
+    def write(self, address: int, data: bytes) -> bool:
+        """Store `data`; False when that is better done with packets."""
+
+    def read(self, address: int, length: int) -> bytes | None:
+        """`length` bytes, or None when they are better read with packets."""
 
 
 class BulkFiles:

@@ -10,7 +10,7 @@ from pyocd.core.exceptions import TransferFaultError
 from pyocd.core.memory_interface import MemoryInterface
 
 from harness.devices.gdbrsp.access import SYSTEM_SPACE, TargetAccess
-from harness.devices.gdbrsp.bulk import BulkFiles
+from harness.devices.gdbrsp.bulk import Bulk
 from harness.devices.gdbrsp.client import RspClient
 from harness.devices.gdbrsp.core import VirtualCore
 from harness.devices.gdbrsp.units import BreakpointUnit, RegisterFile, WatchpointUnit, identification, is_v8m
@@ -31,8 +31,8 @@ class GdbMemoryInterface(MemoryInterface):  # type: ignore[misc]
         self._watchpoints = WatchpointUnit(client, self._file, v8m=is_v8m(cpuid))
         VirtualCore(self._access, self._file, self._breakpoints)
 
-    def use_files(self, bulk: BulkFiles) -> None:
-        """Move large amounts of memory through files from now on."""
+    def use_bulk(self, bulk: Bulk) -> None:
+        """Move large amounts of memory so from now on."""
         self._access.bulk = bulk
 
     def release(self) -> None:
