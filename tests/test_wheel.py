@@ -56,4 +56,6 @@ def test_the_wheel_works_from_another_folder(wheel: Path, tmp_path: Path) -> Non
     )
     file, names = answer.stdout.splitlines()
     assert Path(file).is_relative_to(site)
-    assert names.split() == ["host", "qemu-mps2-an386", "qemu-mps2-an500", "renode-stm32f7"]
+    boards = ["nucleo-f446re", "nucleo-h743zi2", "nucleo-l4r5zi"]
+    emulators = ["qemu-mps2-an386", "qemu-mps2-an500", "renode-stm32f7"]
+    assert names.split() == ["host", *boards, *emulators, "stm32f746g-disco"]

@@ -77,24 +77,16 @@ def availability(target: Target, which: Callable[[str], str | None] = shutil.whi
     return Availability(target.name, tuple(requirements))
 
 
-def _board_needs(target: Target, part: BoardPart) -> tuple[Requirement, Requirement]:
-    """pyOCD's knowledge of the part, and a probe: any, for which board is on it only a connection tells."""
-    from harness.devices.bench import Bench, attached_probe, pack_command
+def _board_needs(target: Target, part: BoardPart) -> tuple[Requirement, ...]:
+    """A CMSIS pack, and a debug probe: any, for which board is on it only a connection tells."""
+    from harness.devices.attached import attached_probes, pack_file
 
-    bench = Bench()
-    known = part.part if bench.knows(part.part) else None
-    probe, trouble = attached_probe(bench)
-    return (
-        Requirement(
-            part.pack or part.part,
-            "CMSIS pack" if part.pack else "pyOCD target",
-            known,
-            (),
-            otherwise=pack_command(part),
-        ),
-        Requirement(
-            *("debug probe", "USB", probe, ()),
-            otherwise=f"connect {target.title} at {part.usb}" if trouble is None else trouble,
-            absent="is not attached",
-        ),
+    probe = Requirement(
+        *("debug probe", "USB", ", ".join(attached_probes()) or None, ()),
+        otherwise=f"connect {target.title} at {part.usb}",
+        absent="is not attached",
     )
+    if part.pack is None:
+        return (probe,)
+    command = f"pyocd pack install {part.part}"
+    return Requirement(part.pack, "CMSIS pack", pack_file(part.pack), (), otherwise=command), probe

@@ -101,15 +101,6 @@ def find_probe(bench: Bench, target: Target, part: BoardPart, wanted: str | None
     return found[0]
 
 
-def attached_probe(bench: Bench) -> tuple[str | None, str | None]:
-    """Unique IDs of the probes that are attached, or None; and why they cannot be listed, or None."""
-    try:
-        found = sorted(str(probe.unique_id) for probe in bench.probes(None))
-    except PyocdError as error:
-        return None, f"debug probes cannot be listed: {error}"
-    return ", ".join(found) or None, None
-
-
 def find_port(bench: Bench, serial_number: str) -> str:
     """Device file of the serial port of the USB device with that serial number, whatever it is called."""
     wanted = serial_number.lower()

@@ -1,4 +1,4 @@
-"""The boards' firmware, machine code and all, from reset to its first sleep: Unicorn, over the model of a part."""
+"""The boards' firmware, machine code and all, from reset to its first sleep: Unicorn, over a model."""
 
 import shutil
 import struct
