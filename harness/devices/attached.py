@@ -1,4 +1,4 @@
-"""What of boards is on this machine, told without pyOCD: that takes seconds to load, and touches every probe."""
+"""What of boards is on this machine, told without pyOCD, which takes seconds to load and touches every probe."""
 
 from __future__ import annotations
 
