@@ -1,4 +1,4 @@
-"""What of boards is on this machine, told without pyOCD, which takes seconds to load and touches every probe."""
+"""What of boards is on this machine, told without pyOCD: it takes seconds to load and touches all probes."""
 
 from __future__ import annotations
 
