@@ -20,7 +20,7 @@ LARGEST = 2**14
 
 
 def int16s(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -> np.ndarray:
-    """Values of many sizes, extreme ones, small ones, zeros, values that rise from first to last, or channels of zeros."""
+    """Values of many sizes, extreme ones, small ones, zeros, values that rise, or channels of zeros."""
     if kind == "zero":
         return np.zeros(shape, np.int16)
     if kind == "tiny":
