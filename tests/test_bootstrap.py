@@ -186,7 +186,8 @@ def test_without_root_and_sudo_the_exact_line_is_printed(sandbox: Sandbox) -> No
     answer = sandbox.start("run")
     assert answer.returncode == 2
     expected = (
-        f"sudo apt-get update && sudo {INSTALL} gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
+        f"sudo apt-get update && sudo {INSTALL} ccache gcc-arm-none-eabi libnewlib-arm-none-eabi"
+        " qemu-system-arm"
     )
     assert answer.stderr.splitlines()[-1] == expected
     assert (sandbox.log(), sandbox.stamps()) == ([], set())

@@ -76,10 +76,19 @@ static uint8_t agent_predict(agent_body_t *reply) {
   return REPLY_BIT | COMMAND_PREDICT;
 }
 
-static uint8_t agent_train(agent_body_t *reply, uint32_t label) {
+static void agent_set_learning_rate(const uint8_t *body) {
+  uint32_t bits = agent_get_u32(body);
+  float learning_rate;
+  memcpy(&learning_rate, &bits, sizeof learning_rate);
+  trainer_set_learning_rate(learning_rate);
+}
+
+/* `rate` NULL: the learning rate is as it was. */
+static uint8_t agent_train(agent_body_t *reply, uint32_t label, const uint8_t *rate) {
   uint32_t classes = trainer_info()->classes;
   if (label >= classes) return agent_error(reply, ERROR_LABEL_RANGE, classes);
   if (!agent_logits_fit(12)) return agent_error(reply, ERROR_TOO_LARGE, 12u + 4u * classes);
+  if (rate != NULL) agent_set_learning_rate(rate);
   board_measure_begin();
   uint64_t before = board_ticks();
   float loss = trainer_train_step(label);
@@ -142,7 +151,8 @@ uint8_t agent_execute(agent_body_t *reply, uint8_t command, const uint8_t *body,
       [COMMAND_PREDICT] = 0, [COMMAND_TRAIN] = 4,      [COMMAND_STATE_SPAN] = 4,
       [COMMAND_READ] = 12, [COMMAND_WRITE] = 8};
   if (command >= sizeof body_bytes) return agent_error(reply, ERROR_UNKNOWN_COMMAND, command);
-  if (length < body_bytes[command] || (length > body_bytes[command] && command != COMMAND_WRITE)) {
+  int rated = command == COMMAND_TRAIN && length == 8; /* a learning rate before the step, which saves a round trip */
+  if (length < body_bytes[command] || (length > body_bytes[command] && command != COMMAND_WRITE && !rated)) {
     return agent_error(reply, ERROR_MALFORMED, length);
   }
   switch (command) {
@@ -151,17 +161,13 @@ uint8_t agent_execute(agent_body_t *reply, uint8_t command, const uint8_t *body,
     case COMMAND_RESET:
       trainer_reset(agent_get_u32(body));
       return REPLY_BIT | COMMAND_RESET;
-    case COMMAND_SET_LEARNING_RATE: {
-      uint32_t bits = agent_get_u32(body);
-      float learning_rate;
-      memcpy(&learning_rate, &bits, sizeof learning_rate);
-      trainer_set_learning_rate(learning_rate);
+    case COMMAND_SET_LEARNING_RATE:
+      agent_set_learning_rate(body);
       return REPLY_BIT | COMMAND_SET_LEARNING_RATE;
-    }
     case COMMAND_PREDICT:
       return agent_predict(reply);
     case COMMAND_TRAIN:
-      return agent_train(reply, agent_get_u32(body));
+      return agent_train(reply, agent_get_u32(body), rated ? body + 4 : NULL);
     case COMMAND_STATE_SPAN:
       return agent_state_span(reply, agent_get_u32(body));
     case COMMAND_READ:

@@ -1,4 +1,4 @@
-"""`trainbench bench kernels --target T`: instructions per multiply-accumulate of every kernel."""
+"""`trainbench bench`: instructions of every kernel; what the harness adds to an emulator's own run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.options import StepTimeoutOption
+from harness.commands.options import BackboneOption, StepTimeoutOption
 
 bench = typer.Typer(help="Measure parts of a trainer on their own.", no_args_is_help=True)
 
@@ -56,3 +56,42 @@ def kernels(
         typer.echo(bench_figures(measured).to_csv(index=False), nl=False)
     else:
         print_bench(measured)
+
+
+@bench.command("overhead")
+def overhead(
+    target: Annotated[str, typer.Option("--target", "-t", help="Where to run; see `trainbench targets`.")],
+    method: Annotated[
+        str, typer.Option("--method", "-m", help="Method of people-detection.")
+    ] = "sparse-49kb",
+    steps: Annotated[int, typer.Option("--steps", min=30, help="Training steps.")] = 200,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Of a method without one.")] = 1e-3,
+    backbone: BackboneOption = None,
+    step_timeout: StepTimeoutOption = None,
+) -> None:
+    """Run a cell and show how much of its time the emulator executes, and what the rest is."""
+    from harness.bench.overhead import measure_overhead
+    from harness.bench.overhead_table import print_overhead
+    from harness.progress import ProgressWatcher
+    from harness.run.request import Overrides, check_targets, make_request
+    from harness.work_folder import work_folder
+
+    check_targets((target,))
+    wanted = Overrides(
+        targets=(target,),
+        methods=(method,),
+        seeds=(0,),
+        steps=steps,
+        undeclared_rate=learning_rate,
+        backbone=backbone,
+        step_seconds=step_timeout,
+    )
+    request = make_request("people-detection", wanted)
+    job = f"{method} on {target}"
+    with ProgressWatcher() as watcher, work_folder("overhead") as folder:
+        watcher.started(job)
+        found = measure_overhead(
+            request, target, folder, lambda done, total: watcher.progress(job, done, total)
+        )
+        watcher.finished(job, "")
+    print_overhead(found)

@@ -35,6 +35,9 @@ class EmulatedDevice(ProbedDevice):
     def pid(self) -> int:
         return self._process.pid
 
+    def _read(self, address: int, length: int) -> bytes:
+        return self._probe.memory.read_bytes(address, length)
+
     def _ended(self, seconds: float) -> Diagnosis | None:
         code = self._process.wait(seconds) if seconds else self._process.poll()
         return None if code is None else self._exited()

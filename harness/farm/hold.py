@@ -156,12 +156,14 @@ class Held:
         self.holder = holder
         self._farm = farm
         self._guard = guard
+        self._lost: str | None = None
 
     def check(self) -> None:
-        """FarmError where the place was lost meanwhile: somebody else may be using the board."""
-        event = self._guard.heard()
-        if event is not None:
-            raise FarmError(f"place {self.place.name} was lost: {event.message or event.event}")
+        """FarmError where the place was lost meanwhile, however often asked: others may use the board."""
+        if self._lost is None and (event := self._guard.heard()) is not None:
+            self._lost = event.message or event.event
+        if self._lost is not None:
+            raise FarmError(f"place {self.place.name} was lost: {self._lost}")
 
     def release(self) -> None:
         """Give it back. FarmError where that cannot be known to have happened."""

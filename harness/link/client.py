@@ -127,8 +127,7 @@ class LinkClient:
 
     def set_learning_rate(self, learning_rate: float, deadline: Deadline) -> None:
         """SGD step size per image, finite; rounded to float32."""
-        if not math.isfinite(learning_rate):
-            raise LinkError(f"the learning rate is {learning_rate}, it has to be a finite number")
+        _check_rate(learning_rate)
         self.request(SetLearningRateRequest(learning_rate), deadline)
 
     def predict(self, deadline: Deadline) -> Prediction:
@@ -138,10 +137,12 @@ class LinkClient:
         _check_logits(reply.logits, info, "PREDICT")
         return Prediction(reply.counts * info.ticks_per_count, reply.logits)
 
-    def train(self, label: int, deadline: Deadline) -> Step:
-        """One training step on the sample in the input buffer."""
+    def train(self, label: int, deadline: Deadline, learning_rate: float | None = None) -> Step:
+        """One training step on the sample in the input buffer; a `learning_rate` is set before it."""
+        if learning_rate is not None:
+            _check_rate(learning_rate)
         info = self.info(deadline)
-        reply = self.request(TrainRequest(label), deadline)
+        reply = self.request(TrainRequest(label, learning_rate), deadline)
         _check_logits(reply.logits, info, "TRAIN")
         return Step(reply.counts * info.ticks_per_count, reply.loss, reply.logits)
 
@@ -257,6 +258,11 @@ class LinkClient:
         self._counters = replace(
             current, **{name: getattr(current, name) + more for name, more in increments.items()}
         )
+
+
+def _check_rate(learning_rate: float) -> None:
+    if not math.isfinite(learning_rate):
+        raise LinkError(f"the learning rate is {learning_rate}, it has to be a finite number")
 
 
 def _check_logits(logits: tuple[float, ...], info: TrainerInfo, what: str) -> None:

@@ -249,13 +249,15 @@ class TrainReply:
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """One `trainer_train_step(label)`; label in 0..2**32-1."""
+    """One `trainer_train_step(label)`; label in 0..2**32-1. A `learning_rate` is set before it."""
 
     kind: ClassVar[int] = 6
     label: int
+    learning_rate: float | None = None
 
     def pack(self) -> bytes:
-        return struct.pack("<I", self.label)
+        rate = b"" if self.learning_rate is None else struct.pack("<f", self.learning_rate)
+        return struct.pack("<I", self.label) + rate
 
     def parse_reply(self, body: bytes) -> TrainReply:
         counts, loss = unpack_head("<Qf", body, "the reply to TRAIN")

@@ -66,8 +66,8 @@ class Touched:
 def pattern(start: int, size: int) -> Bytes:
     """The paint of addresses [start, start + size): uint8, a hash of each word's address (lowbias32)."""
     first = start >> 2
-    words = np.arange(first, ((start + size + 3) >> 2), dtype=np.uint64).astype(np.uint32)
-    words = words + np.uint32(0x9E3779B9)
+    words = np.arange(((start + size + 3) >> 2) - first, dtype=np.uint32)
+    words += np.uint32((first + 0x9E3779B9) & 0xFFFFFFFF)
     words ^= words >> np.uint32(16)
     words *= np.uint32(0x7FEB352D)
     words ^= words >> np.uint32(15)
@@ -125,7 +125,13 @@ def touched_offsets(area: Area, contents: Bytes) -> npt.NDArray[np.int64]:
             f"{area.name} at {area.span.start:#010x} has {area.span.size} bytes,"
             f" but {contents.size} were read back"
         )
-    return np.flatnonzero(contents != pattern(area.span.start, area.span.size))
+    touched = [
+        np.flatnonzero(contents[start - area.span.start :][:size] != pattern(start, size))
+        + start
+        - area.span.start
+        for start, size in _chunks(area.span)  # which a processor's cache holds
+    ]
+    return np.concatenate(touched) if touched else np.empty(0, dtype=np.int64)
 
 
 def evaluate(readings: Sequence[tuple[Area, Bytes]], symbols: Sequence[Symbol]) -> Touched:

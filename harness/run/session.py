@@ -10,7 +10,7 @@ from harness.deadline import Deadline
 from harness.devices.base import Device
 from harness.errors import DeviceError, DeviceFault, DeviceGone, DeviceHang, LinkError, MeasurementError
 from harness.link.client import LinkClient
-from harness.link.messages import TrainerInfo
+from harness.link.messages import StateSpanRequest, TrainerInfo
 from harness.measure.accuracy import PredictReply, StepReply
 from harness.measure.digest import state_digest
 from harness.measure.sram import Span
@@ -40,6 +40,8 @@ class Session:
         self._link: LinkClient | None = None
         self._info: TrainerInfo | None = None
         self._spans: tuple[Span, ...] = ()
+        self._rate: float | None = None
+        """What the trainer has not been told yet."""
 
     def start(self) -> TrainerInfo:
         """Let the firmware run and learn where its buffers are."""
@@ -70,9 +72,13 @@ class Session:
             self._client.reset(seed, self._within(CALL_SECONDS))
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """Step size per image."""
-        with self._diagnosed("it takes the learning rate"):
-            self._client.set_learning_rate(learning_rate, self._within(CALL_SECONDS))
+        """Step size per image, from the next training step on; it goes with that step."""
+        self._rate = learning_rate
+
+    def round_trip(self) -> None:
+        """An exchange that asks for next to nothing."""
+        with self._diagnosed("it is asked for a span"):
+            self._client.request(StateSpanRequest(0), self._within(CALL_SECONDS))
 
     def train(self, sample: bytes, label: int, on_placed: Callable[[], None] = lambda: None) -> StepReply:
         """One training step on `sample` (int8, HWC). Ticks in the target's tick unit.
@@ -84,7 +90,8 @@ class Session:
         with self._diagnosed("a training step"):
             self._put(sample)
             on_placed()
-            step = self._client.train(label, self._within(self._step_seconds))
+            step = self._client.train(label, self._within(self._step_seconds), self._rate)
+        self._rate = None
         return StepReply(loss=step.loss, ticks=step.ticks)
 
     def predict(self, sample: bytes) -> PredictReply:

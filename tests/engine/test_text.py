@@ -30,9 +30,9 @@ def test_whole_graphs_read_back(backbone: Backbone, scheme: str, options: dict[s
 
 def test_every_kind_of_operator_reads_back_alone(backbone: Backbone) -> None:
     graphs = [
-        training_module(backbone, scheme, gradient=gradient).graph
+        training_module(backbone, scheme, **options).graph
         for scheme in (full(backbone), schemes(backbone)["sparse"])
-        for gradient in GRADIENTS
+        for options in (*({"gradient": gradient} for gradient in GRADIENTS), {"precision": "fp32"})
     ]
     assert {op.kind for graph in graphs for op in graph.operators} == set(KINDS)
     for graph in graphs:

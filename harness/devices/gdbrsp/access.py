@@ -29,10 +29,10 @@ class TargetAccess:
 
     def read(self, address: int, length: int) -> bytes:
         """Bytes at `address`; raises TransferFaultError where nothing is mapped."""
+        bulk = self.bulk.read(address, length) if self.bulk else None
+        if bulk is not None:
+            return bulk
         with self.client.paused():
-            bulk = self.bulk.read(address, length) if self.bulk else None
-            if bulk is not None:
-                return bulk
             self._select(physical=False)
             chunks = list(self._chunks(address, length))
             replies = self.client.requests(b"m%x,%x" % chunk for chunk in chunks)
@@ -40,9 +40,9 @@ class TargetAccess:
 
     def write(self, address: int, data: bytes) -> None:
         """Store bytes; raises TransferFaultError where nothing is mapped."""
+        if self.bulk and self.bulk.write(address, data):
+            return
         with self.client.paused():
-            if self.bulk and self.bulk.write(address, data):
-                return
             if self._is_memory(address):
                 self._check_mapped(address, len(data))
             self._select(physical=True)

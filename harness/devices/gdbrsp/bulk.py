@@ -25,7 +25,7 @@ class NamedMemory:
 
 
 class Bulk(Protocol):
-    """A way for large transfers beside the packets. It is asked while the target is paused, if it can be."""
+    """A way for large transfers beside the packets. It is asked first."""
 
     def write(self, address: int, data: bytes) -> bool:
         """Store `data`; False when that is better done with packets."""

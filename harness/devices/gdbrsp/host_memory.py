@@ -1,7 +1,8 @@
 """Memory of an emulator on this machine, through the kernel's window on that process (`/proc/PID/mem`).
 
 A GDB server takes megabytes digit by digit: painting 20 MB of SRAM took longer than many a run. The
-emulator's monitor says where in its own memory the target's is; a stopped target's bytes are the same there.
+emulator's monitor says where in its own memory the target's is. As with the debug port of a chip, the target
+need not stand still for it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ class HostMemory:
     """
 
     def __init__(self, client: RspClient, pid: int, memories: Iterable[NamedMemory]) -> None:
-        self._client = client
         found = [(memory, _place(client, memory)) for memory in memories]
         self._places = [(memory, place) for memory, place in found if place is not None]
         # Of this process for ever: another that gets its number is not reached.
@@ -71,8 +71,8 @@ class HostMemory:
             ) from error
 
     def _find(self, address: int, length: int) -> int | None:
-        """Where in the emulator the bytes are; None: not all in one memory, few, or in motion."""
-        if length < SMALLEST_BULK or self._client.running or self._file < 0:
+        """Where in the emulator the bytes are; None: not all in one memory, or few."""
+        if length < SMALLEST_BULK or self._file < 0:
             return None
         for memory, place in self._places:
             if memory.start <= address and address + length <= memory.end:

@@ -62,6 +62,10 @@ class GdbMemoryInterface(MemoryInterface):  # type: ignore[misc]
     def write_memory_block8(self, addr: int, data: Sequence[int], **attrs: Any) -> None:
         self._write(addr, bytes(data))
 
+    def read_bytes(self, address: int, length: int) -> bytes:
+        """The same without a list of millions of integers."""
+        return self._read(address, length)
+
     def _read(self, address: int, length: int) -> bytes:
         if address not in SYSTEM_SPACE:
             return self._access.read(address, length)

@@ -116,6 +116,16 @@ def test_resent_request_is_answered_but_not_executed_again(agent: Any) -> None:
     assert state(agent) == after_once
 
 
+def test_learning_rate_of_a_step_is_that_of_its_own_request(agent: Any) -> None:
+    prepare(agent)
+    agent.client.set_learning_rate(0.125, soon())
+    agent.client.train(1, soon())
+    expected = state(agent)
+    prepare(agent)
+    agent.client.train(1, soon(), 0.125)
+    assert state(agent) == expected
+
+
 def test_same_request_with_a_new_sequence_is_executed(agent: Any) -> None:
     prepare(agent)
     frames = [

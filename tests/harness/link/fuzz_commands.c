@@ -18,7 +18,7 @@ static float logits[CLASSES_MOST];
 static trainer_info_t info;
 static char long_name[600];
 static const char *span_name;
-static uint32_t spans, executed;
+static uint32_t spans, executed, rates;
 static int no_info, no_input, no_logits, no_span;
 
 static int broken(const char *rule, uint32_t trial) {
@@ -47,7 +47,7 @@ void trainer_reset(uint32_t seed) {
 }
 void trainer_set_learning_rate(float learning_rate) {
   (void)learning_rate;
-  executed++;
+  rates++;
 }
 int8_t *trainer_input(void) { return no_input ? NULL : input; }
 const float *trainer_predict(void) {
@@ -143,6 +143,7 @@ static uint32_t hostile_body(uint8_t *body, uint8_t command, uint64_t *address, 
     *length = bytes < 8 ? 0 : bytes - 8;
     put(body, *address, 8);
   } else if (bytes == 4) {
+    if (command == COMMAND_TRAIN && fuzz_below(2)) bytes = 8; /* with a learning rate */
     put(body, hostile_u32(), 4);
   }
   return bytes;
@@ -168,9 +169,9 @@ int main(int argc, char **argv) {
     uint32_t bytes = hostile_body(plain + HEADER, command, &address, &length);
     uint32_t wired = fuzz_encode(wire, plain, HEADER + bytes);
     uint32_t repeats = fuzz_below(4) ? 1 : 2; /* resent: answered again, executed once */
-    executed = 0;
+    executed = rates = 0;
     for (uint32_t i = 0; i < repeats * wired; i++) agent_receive(wire[i % wired]);
-    if (executed > 1) return broken("a resent request was executed again", trial);
+    if (executed > 1 || rates > 1) return broken("a resent request was executed again", trial);
     int taken = 0;
     uint32_t at = 0, replies = 0, found;
     while ((found = fuzz_reply(&at, reply)) > 0) {

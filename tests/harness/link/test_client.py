@@ -187,6 +187,8 @@ def test_learning_rate_has_to_be_finite(rate: float) -> None:
     line = Line(reply)
     with pytest.raises(LinkError, match="finite"):
         client(line).set_learning_rate(rate, soon())
+    with pytest.raises(LinkError, match="finite"):
+        client(line).train(0, soon(), rate)
     assert line.received == []
 
 

@@ -23,7 +23,6 @@ class Emulator:
     def __init__(self, *, gap: int = 0, blocks: tuple[str, str] = ("ram", "ram")) -> None:
         self.buffer = ctypes.create_string_buffer(SIZE)
         self.gap, self.blocks = gap, blocks
-        self.running = False
 
     def monitor(self, command: str) -> str:
         address = int(command.removeprefix("gpa2hva "), 16)
@@ -60,14 +59,6 @@ def test_few_bytes_and_those_outside_go_by_packets(address: int, length: int) ->
     assert not memory.write(address, bytes(length))
 
 
-def test_a_target_that_runs_is_left_alone() -> None:
-    emulator = Emulator()
-    memory = host_memory(emulator)
-    emulator.running = True
-    assert memory.read(START, SMALLEST_BULK) is None
-    assert not memory.write(START, bytes(SMALLEST_BULK))
-
-
 @pytest.mark.parametrize("emulator", [Emulator(gap=1), Emulator(blocks=("ram", "other"))])
 def test_memory_in_pieces_goes_by_packets(emulator: Emulator) -> None:
     assert host_memory(emulator).read(START, SMALLEST_BULK) is None
@@ -79,7 +70,6 @@ def test_memory_that_the_emulator_does_not_know_goes_by_packets() -> None:
 
 def test_memory_that_is_out_of_reach_is_said() -> None:
     nowhere = SimpleNamespace(
-        running=False,
         monitor=lambda text: (
             f"Host virtual address for 0x0 (ram) is {int(text.removeprefix('gpa2hva '), 16) - START + 16:#x}"
         ),
