@@ -26,6 +26,7 @@ from harness.commands.report import report
 from harness.commands.run import run
 from harness.commands.search import search
 from harness.commands.targets import targets
+from harness.ending import raise_on
 
 app = typer.Typer(
     name="trainbench",
@@ -82,8 +83,7 @@ def _options(
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    signal.signal(signal.SIGINT, _end)
-    signal.signal(signal.SIGTERM, _end)
+    raise_on((signal.SIGINT, signal.SIGTERM), Ended)
     sys.exit(run_command_line())
 
 
@@ -118,10 +118,6 @@ def _expected() -> tuple[type[Exception], ...]:
 def _fail(message: str, code: int) -> int:
     typer.echo(f"trainbench: {message}", err=True)
     return code
-
-
-def _end(number: int, frame: object) -> NoReturn:
-    raise Ended(number)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -18,9 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
-from typing import Generic, NoReturn, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from harness.disk import refusal
+from harness.ending import raise_on
 
 T = TypeVar("T")
 
@@ -189,7 +189,7 @@ def _outcome(entry: _Running[T], message: tuple[object, ...]) -> Outcome[T]:
 def _work(call: Callable[[Report], T], expected: tuple[type[Exception], ...], connection: Connection) -> None:
     """Body of a job's process: a session of its own, so that Ctrl-C reaches the parent alone; it ends us."""
     os.setsid()
-    signal.signal(signal.SIGTERM, _exit_cleanly)
+    raise_on((signal.SIGTERM,), lambda number: SystemExit(128 + number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
@@ -216,7 +216,3 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE_SECONDS)
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _exit_cleanly(number: int, frame: object) -> NoReturn:
-    sys.exit(128 + number)

@@ -62,7 +62,8 @@ class BulkFiles:
         parts = self._parts(address, address + length)
         if command is None or length < SMALLEST_BULK or parts is None:
             return None
-        return b"".join(self._dump(command, memory, start, end - start) for memory, start, end in parts)
+        with self._client.paused():
+            return b"".join(self._dump(command, memory, start, end - start) for memory, start, end in parts)
 
     def _parts(self, start: int, end: int) -> list[tuple[NamedMemory, int, int]] | None:
         """The memories of start..end in order; None where it is not all in one."""
