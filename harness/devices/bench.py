@@ -28,8 +28,11 @@ BAUD = 115200
 class Port(Protocol):
     """A serial port as pyserial lists it."""
 
-    device: str
-    serial_number: str | None
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def serial_number(self) -> str | None: ...
 
 
 def open_port(device: str) -> serial.SerialBase:

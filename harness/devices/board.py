@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import serial
@@ -22,6 +25,8 @@ from harness.rack.claim import claim_board
 from harness.rack.file import Board, Rack
 from harness.rack.identity import Identity, check_identity
 from harness.rack.lock import BoardLock
+from harness.rack.power import power_cycle
+from harness.rack.recovery import Recovery
 from harness.targets import BoardPart, Target
 
 CLOCK_SYMBOL = "trainbench_clock_record"
@@ -32,6 +37,9 @@ UID_BYTES = 12
 class BoardDevice(ProbedDevice):
     """A real board, ours alone while it is open."""
 
+    _source = "the rack file"
+    """Where it is written which board this has to be."""
+
     def __init__(
         self,
         target: Target,
@@ -40,9 +48,11 @@ class BoardDevice(ProbedDevice):
         probe: str | None = None,
         board: str | None = None,
         bench: Bench | None = None,
+        recover: bool = False,
     ) -> None:
         """`probe`: unique ID of the probe to use. `board`: name in the rack file. Neither: a free board of
-        the rack, or the only probe attached.
+        the rack, or the only probe attached. `recover`: after a transport error, the power of a board whose
+        rack file says how is cycled, before anybody else gets the board.
 
         RackError: no such board, held by somebody, or another board than its name says.
         """
@@ -56,6 +66,12 @@ class BoardDevice(ProbedDevice):
         check_part_is_known(self._bench, target, self._part)
         try:
             named = self._claim(rack, probe, board, deadline)
+            if recover and named is not None and named.power:
+                self._stack.push(
+                    Recovery(
+                        f"board {named.name}", partial(power_cycle, named), partial(self._is_back, named)
+                    )
+                )
             deadline.check(f"connecting to {target.name}")
             found = find_probe(self._bench, target, self._part, named.probe if named else probe)
             self._probe = str(found.unique_id)
@@ -74,7 +90,7 @@ class BoardDevice(ProbedDevice):
             self._serial = self._open_port()
             self._stack.callback(self._serial.close)
         except BaseException:
-            self._stack.close()
+            self._stack.__exit__(*sys.exc_info())
             raise
         self.versions = {
             "pyocd": version("pyocd"),
@@ -116,6 +132,11 @@ class BoardDevice(ProbedDevice):
     def close(self) -> None:
         self._stack.close()
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
     def _clock_record(self, count: int) -> tuple[int, ...]:
         """Hz of core and USART and `count` register values, as the firmware recorded them."""
         symbol = self._image.symbols.get(CLOCK_SYMBOL) if self._image else None
@@ -146,7 +167,7 @@ class BoardDevice(ProbedDevice):
                 f" {device:#05x} where {self._part.part} has {self._part.device_id:#05x}"
             )
         if named is not None:
-            check_identity(named, Identity(self._probe, idcode, uid))
+            check_identity(named, Identity(self._probe, idcode, uid), self._source)
         return idcode
 
     def _open_port(self) -> serial.SerialBase:
@@ -157,6 +178,14 @@ class BoardDevice(ProbedDevice):
                 f"{self.name}: its serial port {self._line} cannot be opened: {error};"
                 " another program may have it, or this user may not use it"
             ) from error
+
+    def _is_back(self, named: Board) -> bool:
+        """Whether its probe can be seen, after its power was cycled."""
+        with suppress(PyocdError):
+            return any(
+                found.unique_id.lower() == named.probe.lower() for found in self._bench.probes(named.probe)
+            )
+        return False
 
     def _disconnect(self) -> None:
         """Leave the core halted; a probe that is gone needs no leaving."""

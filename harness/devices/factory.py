@@ -14,18 +14,23 @@ if TYPE_CHECKING:
 
 
 def open_device(
-    target: Target, deadline: Deadline, place: Held | None = None, board: str | None = None
+    target: Target,
+    deadline: Deadline,
+    place: Held | None = None,
+    board: str | None = None,
+    recover: bool = False,
 ) -> Device:
     """Start what the target's driver needs. Use it in a `with` block: leaving it ends what was started.
 
     `place`: where at a farm the board is; None: on this machine. `board`: of the rack, this one and no other.
-    Raises ToolMissingError when a program is
-    not installed, DeviceError when it does not start.
+    `recover`: where a transport error ends the block, a board's power is cycled before it is given back, if
+    the rack file or the place names a way. Raises ToolMissingError when a program is not installed, DeviceError
+    when it does not start.
     """
     if place is not None:
         from harness.farm.device import open_place
 
-        return open_place(target, place, deadline)
+        return open_place(target, place, deadline, recover)
     if target.driver == "native":
         from harness.devices.native import NativeDevice
 
@@ -39,7 +44,8 @@ def open_device(
         from harness.devices.probe_choice import PROBE_VARIABLE
         from harness.rack.file import find_rack
 
-        return BoardDevice(target, deadline, find_rack(), os.environ.get(PROBE_VARIABLE) or None, board)
+        probe = os.environ.get(PROBE_VARIABLE) or None
+        return BoardDevice(target, deadline, find_rack(), probe, board, recover=recover)
     from harness.devices.qemu import QemuDevice
 
     return QemuDevice(target, deadline)

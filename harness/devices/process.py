@@ -33,8 +33,11 @@ class ChildProcess:
         pass_fds: Sequence[int] = (),
         environment: Mapping[str, str] | None = None,
         reads: bool = False,
+        stream: int | None = None,
     ) -> None:
-        """`environment`: None for ours. `reads`: its standard input is a pipe that is held open for `say`."""
+        """`environment`: None for ours. `reads`: its standard input is a pipe that is held open for `say`.
+        `stream`: a descriptor that becomes its standard input and output; only its errors are kept then.
+        """
         self.name = os.path.basename(argv[0])  # noqa: PTH119 - a program name, not a path of ours
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
         parent = os.getpid()
@@ -47,9 +50,9 @@ class ChildProcess:
         try:
             self._process = subprocess.Popen(
                 argv,
-                stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=subprocess.STDOUT,
+                stdin=stream if stream is not None else subprocess.PIPE if reads else subprocess.DEVNULL,
+                stdout=self._log if stream is None else stream,
+                stderr=self._log,
                 pass_fds=pass_fds,
                 env=None if environment is None else dict(environment),
                 process_group=0,

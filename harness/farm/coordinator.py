@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -176,8 +176,9 @@ class Coordinator:
                 group=group,
                 name=name,
                 cls=entry.cls,
-                parameters={key: value for key, value in entry.params.items() if key != "extra"},
+                parameters=_plain(entry.params),
                 available=bool(entry.avail),
+                proxy=_proxy(entry.params),
             )
             for (exporter, group, name), entry in sorted(self._resources.items())
             if place.hasmatch((exporter, group, entry.cls, name))
@@ -192,6 +193,23 @@ class Coordinator:
 
     def _failed(self, doing: str, error: grpc.RpcError) -> FarmError:
         return FarmError(f"{doing} at the labgrid coordinator {self.address} failed: {_details(error)}")
+
+
+def _plain(parameters: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
+    """Without lists and tables: classes that have such are of no use to us, but may be at a place."""
+    return {
+        key: value
+        for key, value in parameters.items()
+        if value is None or isinstance(value, str | int | float | bool)
+    }
+
+
+def _proxy(parameters: Mapping[str, Any]) -> str | None:
+    """The machine that an isolated exporter names."""
+    extra = parameters.get("extra")
+    if not isinstance(extra, Mapping) or not extra.get("proxy_required"):
+        return None
+    return str(extra.get("proxy"))
 
 
 def _path(path: Any) -> Path:

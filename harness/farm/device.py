@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from importlib.metadata import version
 
@@ -15,25 +14,38 @@ from harness.devices.gdbrsp.endpoint import split_dialect
 from harness.devices.gdbrsp.probe import GdbRemoteProbe
 from harness.devices.probe_session import open_session
 from harness.errors import FarmError
-from harness.farm.access import Access, SerialAddress, access_of
+from harness.farm.access import Access, access_of
+from harness.farm.board import FarmBoard
 from harness.farm.hold import Held
+from harness.farm.lines import connect, hung_up
 from harness.targets import Target
 
-CONNECT_SECONDS = 10.0
-_SILENCE_MILLISECONDS = 15_000
 _POLL_SECONDS = 0.02
 GDBRSP = "gdbrsp:"
 
 
-def open_place(target: Target, held: Held, deadline: Deadline) -> Device:
-    """The board at a place that is held. FarmError: it cannot be reached. DeviceError: it does not start."""
+def open_place(target: Target, held: Held, deadline: Deadline, recover: bool = False) -> Device:
+    """The board at a place that is held. FarmError: it cannot be reached. DeviceError: it does not start.
+
+    `recover`: after a transport error, the power of a board is cycled, where the place has what switches it.
+    """
     access = access_of(held.place)
-    if target.driver == "qemu" and access.probe.startswith(GDBRSP):
+    emulated = isinstance(access.probe, str) and access.probe.startswith(GDBRSP)
+    if target.driver == "qemu" and emulated:
         return FarmEmulator(target, held, access, deadline)
-    raise FarmError(
-        f"place {held.place.name} has the probe {access.probe} and is of target {target.name}, whose driver"
-        f" is {target.driver}; through the farm go qemu targets with a gdbrsp: probe"
-    )
+    if target.driver == "board" and not emulated:
+        return FarmBoard(target, held, access, deadline, recover)
+    place = f"place {held.place.name} is of target {target.name}"
+    if target.driver not in ("qemu", "board"):
+        raise FarmError(f"{place}; at places go QEMU's targets and boards")
+    fitting = "a gdbrsp: probe, of an emulator" if target.driver == "qemu" else "the probe of a board"
+    raise FarmError(f"{place}, which needs {fitting}, but it has {_words(access)}")
+
+
+def _words(access: Access) -> str:
+    if isinstance(access.probe, str):
+        return f"the probe {access.probe}"
+    return f"a USB debugger at {access.probe.path} of {access.probe.machine}"
 
 
 class FarmEmulator(EmulatedDevice):
@@ -43,13 +55,19 @@ class FarmEmulator(EmulatedDevice):
         super().__init__(target)
         self._held = held
         self.name = f"{target.name} at place {held.place.name}"
+        assert isinstance(access.probe, str)
+        address = access.probe.removeprefix(GDBRSP)
+        if access.serial.protocol != "raw" or access.serial.proxy is not None:
+            raise FarmError(
+                f"place {held.place.name}: the serial line of an emulator has to be `protocol: raw`, and its"
+                " exporter not isolated"
+            )
         self._line = connect(access.serial, deadline, held.place.name)
         self._serial.attach(self._line)
-        self._probe = GdbRemoteProbe.at(access.probe.removeprefix(GDBRSP))
+        self._probe = GdbRemoteProbe.at(address)
         try:
             with self._talking(deadline, "starting"):
                 self._session = open_session(target, self._probe)
-                _, address = split_dialect(access.probe.removeprefix(GDBRSP))
                 emulator = self._probe.client.monitor("info version").strip()
         except BaseException:
             self.close()
@@ -60,7 +78,7 @@ class FarmEmulator(EmulatedDevice):
             "pyocd": version("pyocd"),
             "farm_place": held.place.name,
             "farm_exporter": exporters,
-            "farm_probe": address,
+            "farm_probe": split_dialect(address)[1],
         }
 
     @property
@@ -86,7 +104,7 @@ class FarmEmulator(EmulatedDevice):
             return Diagnosis("exited", str(error))
         until = Deadline.after(seconds)
         while True:
-            if _hung_up(self._line):
+            if hung_up(self._line):
                 return self._exited()
             if until.expired:
                 return None
@@ -94,40 +112,3 @@ class FarmEmulator(EmulatedDevice):
 
     def _exited(self) -> Diagnosis:
         return Diagnosis("exited", "its emulator ended, or the machine that it runs on is gone")
-
-
-def connect(address: SerialAddress, deadline: Deadline, place: str) -> socket.socket:
-    """The serial line of an emulator: a TCP connection, which breaks when the other machine is silent."""
-    if address.protocol != "raw":
-        raise FarmError(
-            f"place {place}: the serial line of an emulator is raw, not {address.protocol};"
-            " the exporter's file says `protocol: raw`"
-        )
-    seconds = max(0.1, deadline.within(CONNECT_SECONDS).remaining())
-    try:
-        connection = socket.create_connection((address.host, address.port), seconds)
-    except OSError as error:
-        where = f"{address.host}:{address.port}"
-        raise FarmError(f"the serial line of place {place} at {where} cannot be reached: {error}") from error
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (
-        (socket.TCP_KEEPIDLE, 5),
-        (socket.TCP_KEEPINTVL, 5),
-        (socket.TCP_KEEPCNT, 2),
-        (socket.TCP_USER_TIMEOUT, _SILENCE_MILLISECONDS),
-    ):
-        connection.setsockopt(socket.IPPROTO_TCP, option, value)
-    return connection
-
-
-def _hung_up(line: socket.socket) -> bool:
-    """Whether the connection is over and nothing is left in it to be read."""
-    if line.fileno() < 0:
-        return True
-    try:
-        return not line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True

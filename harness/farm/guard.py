@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from harness.deadline import Deadline
 from harness.errors import FarmError
+from harness.farm.access import SERIAL
 from harness.farm.coordinator import Coordinator
 from harness.farm.guard_seconds import CONNECT_SECONDS, RELEASE_SECONDS, RESOURCE_SECONDS
 from harness.farm.messages import (
@@ -28,6 +29,7 @@ from harness.farm.messages import (
     MakePlaces,
     Place,
     ReleasePlace,
+    Resource,
 )
 from harness.farm.naming import GuardName
 
@@ -146,11 +148,16 @@ def _with_resources(coordinator: Coordinator, name: str, deadline: Deadline) -> 
         if place is None:
             return None
         ours = place.holder == coordinator.name and bool(place.resources)
-        if ours and all(resource.available for resource in place.resources):
+        if ours and all(map(_ready, place.resources)):
             return place
         if until.expired or coordinator.lost is not None:
             return None
         coordinator.wait(min(_POLL_SECONDS, until.remaining()))
+
+
+def _ready(resource: Resource) -> bool:
+    """An exporter opens a serial port to the network, and tells its number, once it was acquired."""
+    return resource.available and not (resource.cls == SERIAL and resource.parameters.get("port") is None)
 
 
 def _owner_gone(seconds: float) -> bool:

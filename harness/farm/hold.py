@@ -158,6 +158,11 @@ class Held:
         self._guard = guard
         self._lost: str | None = None
 
+    @property
+    def coordinator(self) -> str:
+        """Its address."""
+        return self._farm.coordinator
+
     def check(self) -> None:
         """FarmError where the place was lost meanwhile, however often asked: others may use the board."""
         if self._lost is None and (event := self._guard.heard()) is not None:

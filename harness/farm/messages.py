@@ -23,6 +23,8 @@ class Resource(Strict):
     """labgrid's name of its class."""
     parameters: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
     available: bool = True
+    proxy: str | None = None
+    """The machine through which, by ssh, it has to be reached; None: `host` can be reached from here."""
 
     def __str__(self) -> str:
         return f"{self.exporter}/{self.group}/{self.cls}/{self.name}"

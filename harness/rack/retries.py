@@ -30,7 +30,13 @@ class Retry:
 
 def attempt(error: Exception) -> Attempt:
     """The record of an attempt that `error` ended just now."""
-    return Attempt(at=datetime.now(UTC).isoformat(timespec="seconds"), error=str(error))
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    return Attempt(at=at, error=str(error), recovery=recovery(error))
+
+
+def recovery(error: Exception) -> str:
+    """What was done to the board after `error`: its notes (`harness.rack.recovery`)."""
+    return "; ".join(getattr(error, "__notes__", ()))
 
 
 def at_fault(error: Exception) -> Literal["trainer", "infrastructure"]:

@@ -257,6 +257,8 @@ class Attempt(Document):
     at: str
     """When it ended, ISO 8601, UTC."""
     error: str
+    recovery: str = ""
+    """What was done to the board before it was given back, such as that its power was cycled; empty: nothing."""
 
 
 class RunDocument(Document):

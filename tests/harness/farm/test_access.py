@@ -26,9 +26,12 @@ def test_access() -> None:
 @pytest.mark.parametrize(
     ("resources", "message"),
     [
-        ((SERIAL,), r"no PyocdProbe where it needs one; it has e/g/NetworkSerialPort/networkserialport$"),
-        ((), r"no PyocdProbe .* no resources at all \(is its exporter connected\?\)"),
-        ((PROBE, PROBE, SERIAL), "2 PyocdProbe where it needs one"),
+        (
+            (SERIAL,),
+            r"no NetworkUSBDebugger or PyocdProbe where it needs one; it has e/g/NetworkSerialPort/networkserialport$",
+        ),
+        ((), r"no NetworkUSBDebugger or PyocdProbe .* no resources at all \(is its exporter connected\?\)"),
+        ((PROBE, PROBE, SERIAL), "2 NetworkUSBDebugger or PyocdProbe where it needs one"),
         ((resource("PyocdProbe"), SERIAL), "has no `uid`"),
         ((PROBE, resource("NetworkSerialPort", host="h", port=0)), "port 0, which is no address"),
         ((PROBE, resource("NetworkSerialPort", host="h", port=2, protocol="x")), "speaks 'x'"),
