@@ -14,6 +14,7 @@ import serial
 
 from harness.deadline import Deadline
 from harness.devices.base import Device, Diagnosis, MemoryAccess
+from harness.devices.emulated import EmulatedDevice
 from harness.link.frames import FrameSplitter, decode_frame
 from harness.link.messages import PredictRequest, TrainRequest
 
@@ -22,27 +23,37 @@ Processor = Callable[[], float]
 """Seconds of processor time that the emulator has used."""
 
 
-@contextmanager
-def processor_of(pid: int) -> Iterator[Processor]:
+class ProcessorTime:
     """Of all threads that a process has now, to the nanosecond (`/proc/PID/task/*/schedstat`)."""
-    with ExitStack() as stack:
-        tasks = [
-            stack.enter_context((task / "schedstat").open("rb", buffering=0))
-            for task in Path(f"/proc/{pid}/task").iterdir()
-        ]
-        yield lambda: sum(int(os.pread(task.fileno(), 64, 0).split()[0]) for task in tasks) * 1e-9
+
+    def __init__(self, pid: int) -> None:
+        with ExitStack() as stack:
+            self._tasks = [
+                stack.enter_context((task / "schedstat").open("rb", buffering=0))
+                for task in Path(f"/proc/{pid}/task").iterdir()
+            ]
+            self._closing = stack.pop_all()
+
+    def seconds(self) -> float:
+        """Used since the process began."""
+        return sum(int(os.pread(task.fileno(), 64, 0).split()[0]) for task in self._tasks) * 1e-9
+
+    def close(self) -> None:
+        self._closing.close()
 
 
 class Clock:
     """Seconds by what was done; by kind of request, seconds until the first byte of its reply.
 
-    `worked`: the same in the emulator's processor time, of steps and predictions.
+    `worked`: the same in the emulator's processor time, of steps and predictions. `emulator`: all that the
+    emulator used, known when the device is closed.
     """
 
     def __init__(self) -> None:
         self.spent: defaultdict[str, float] = defaultdict(float)
         self.waits: defaultdict[int, list[float]] = defaultdict(list)
         self.worked: defaultdict[int, list[float]] = defaultdict(list)
+        self.emulator = 0.0
         self.processor: Processor = lambda: 0.0
         self._asked: tuple[int, float, float] | None = None
         self._apart = 0.0
@@ -117,11 +128,13 @@ class ClockedMemory:
 
 
 class ClockedDevice(Device):
-    """Another device, timed. Closing this one closes the other."""
+    """An emulator, timed. Closing this closes the emulator; what both used is in the clock then."""
 
-    def __init__(self, device: Device, clock: Clock) -> None:
+    def __init__(self, device: EmulatedDevice, clock: Clock) -> None:
         self._device, self._clock = device, clock
         self.name, self.versions = device.name, device.versions
+        self._used: ProcessorTime | None = ProcessorTime(device.pid)
+        clock.processor = self._used.seconds
 
     @property
     def memory(self) -> MemoryAccess:
@@ -149,5 +162,9 @@ class ClockedDevice(Device):
             return self._device.diagnose()
 
     def close(self) -> None:
+        used, self._used = self._used, None
+        if used is not None:
+            self._clock.emulator = used.seconds()
+            used.close()
         with self._clock.timed("device is closed"):
             self._device.close()

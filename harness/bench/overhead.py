@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 from statistics import median
 
-from harness.bench.clocked import Clock, ClockedDevice, processor_of
-from harness.deadline import Deadline
-from harness.devices.base import Device
-from harness.devices.emulated import EmulatedDevice
-from harness.devices.factory import open_device
+from harness.bench.clocked_cell import Clocked, clocked_cell, empty_round_trips
 from harness.errors import MeasurementError, UsageError
-from harness.link.messages import PredictRequest, StateSpanRequest, TrainRequest
-from harness.run.cell import Measurement, Task, measure_cell
-from harness.run.execute import LOAD_SECONDS, Prepared, check_built, load_samples, plan_paint, prepare_method
-from harness.run.runner import Request
-from harness.run.session import Session
+from harness.results.store import save_document
+from harness.run.cell import Task
+from harness.run.execute import CellJob, Prepared, prepare_method
+from harness.run.runner import EXPECTED, Request
+from harness.run.workers import Job, Report, T, run_jobs
 from harness.targets import load_target
-
-EMPTY_REQUESTS = 100
-"""Round trips by which the link's own cost is known."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +28,9 @@ class Processor:
     executing: float
     """Of the emulator, from requests to replies of steps and predictions."""
     emulator: float
-    """Of the emulator besides: starting, and what the debugger asks of it."""
+    """Of the emulator besides: starting, what the debugger asks of it, and waiting for requests."""
     harness: float
-    """Of this process and of what the kernel does for it."""
+    """Of the job's process, of the one that started it, and of what the kernel does for them."""
 
     @property
     def overhead(self) -> float:
@@ -53,7 +48,7 @@ class Overhead:
     ticks: int
     """Of all steps and predictions, in the target's unit."""
     cell_seconds: float
-    """From opening the device to having closed it."""
+    """From starting the job's process to its run document on disk."""
     executing_seconds: float
     """From requests to the first byte of replies, over steps and predictions, less the link's cost."""
     link_seconds: float
@@ -73,26 +68,68 @@ def measure_overhead(
 ) -> Overhead:
     """Build the request's one method for `target` and run the cell of its first seed, SRAM measured, timed.
 
-    What a cell does is `measure_cell`'s, the same as in `trainbench run`. Building, the imports of Python and
-    the run document are not part of it.
+    The cell is a job in a process of its own and ends with a stored run document, as in `trainbench run`.
+    Building, the imports that all jobs of a run share, and the profiling build are not part of it.
     """
     if len(request.methods) != 1:
         raise UsageError("bench overhead takes one method")
-    (method,) = request.methods
-    suite, inputs = request.suite, request.inputs
-    prepared = prepare_method(
-        inputs,
-        method,
-        method.rounding or suite.rounding,
-        method.gradient or suite.gradient,
-        (target,),
-        None,
-        False,
-        folder,
-        lambda done, total: None,
+    if load_target(target).driver not in ("qemu", "renode"):
+        raise UsageError(f"{target} is no emulator: what the harness adds to one cannot be told of it")
+    job = _cell_job(request, target, folder)
+    _run(Job("imports", partial(_nothing)), lambda done, total: None)
+    began, used = time.monotonic(), time.process_time()
+    clocked = _run(Job("cell", partial(clocked_cell, job)), report)
+    save_document(folder, clocked.document)
+    seconds, used = time.monotonic() - began, time.process_time() - used
+    empty = _run(Job("link", partial(empty_round_trips, job)), lambda done, total: None)
+    return summarize(job, clocked, seconds, used, empty)
+
+
+def summarize(job: CellJob, clocked: Clocked, seconds: float, used: float, empty: list[float]) -> Overhead:
+    """The figures of a cell that took `seconds`; MeasurementError where replies were not seen.
+
+    `used`: processor seconds of the process that started the job. `empty`: round trips of empty requests.
+    """
+    waits, calls = clocked.waits, job.task.steps + job.task.predictions
+    if len(waits) != calls or not empty:
+        raise MeasurementError(f"{len(waits)} replies to steps and predictions were timed, {calls} came")
+    link = median(empty)
+    executing = sum(waits) - calls * link
+    if executing <= 0 or clocked.worked <= 0:
+        raise MeasurementError(
+            f"a step takes {median(waits):.6f} s and an empty request {link:.6f} s: what the emulator"
+            " executes cannot be told from the link"
+        )
+    series = (clocked.document.step_ticks, clocked.document.predict_ticks)
+    return Overhead(
+        target=job.target,
+        method=job.method.name,
+        steps=job.task.steps,
+        predictions=job.task.predictions,
+        ticks=sum(sum(each.values) for each in series if each is not None),
+        cell_seconds=seconds,
+        executing_seconds=executing,
+        link_seconds=link,
+        spent=clocked.spent,
+        processor=Processor(clocked.worked, clocked.emulator - clocked.worked, clocked.job + used),
     )
-    if target in prepared.refused:
-        raise prepared.refused[target]
+
+
+def _nothing(report: Report) -> int:
+    return os.getpid()
+
+
+def _run(job: Job[T], report: Callable[[int, int], None]) -> T:
+    outcomes = run_jobs([job], EXPECTED, on_progress=lambda job, done, total: report(done, total))
+    with closing(outcomes):  # type: ignore[type-var]
+        (outcome,) = outcomes
+    return outcome.unwrap()
+
+
+def _cell_job(request: Request, target: str, folder: Path) -> CellJob:
+    (method,) = request.methods
+    suite = request.suite
+    prepared = _prepared(request, target, folder)
     task = Task(
         seed=request.seeds[0],
         course=suite.course(method),
@@ -104,80 +141,35 @@ def measure_overhead(
         curve_points=suite.curve_points,
         computed_on=target,
     )
-    clock = Clock()
-    measured, seconds, processor = _clocked_cell(request, target, prepared, task, clock, report)
-    return summarize(target, method.name, task, measured, seconds, clock, processor)
-
-
-def _clocked_cell(
-    request: Request,
-    name: str,
-    prepared: Prepared,
-    task: Task,
-    clock: Clock,
-    report: Callable[[int, int], None],
-) -> tuple[Measurement, float, Processor]:
-    target, firmware = load_target(name), prepared.firmware[name]
-    samples = load_samples(request.inputs, request.split)
-    loading = Deadline.after(LOAD_SECONDS)
-    import_module("harness.devices.qemu")  # as a run's jobs have it: see workers.PRELOADED
-    began, used = time.monotonic(), time.process_time()
-    with clock.timed("device is opened"):
-        opened = open_device(target, loading)
-    with ClockedDevice(opened, clock) as device, processor_of(_pid(opened)) as clock.processor:
-        check_built(firmware)
-        device.load(firmware.elf, loading)
-        session = Session(device, step_seconds=request.step_seconds)
-        measured = measure_cell(device, session, samples, task, plan_paint(firmware, target), report)
-        emulator = clock.processor()
-        used = time.process_time() - used
-        before = time.monotonic()
-        for _ in range(EMPTY_REQUESTS):
-            session.round_trip()
-        extra = time.monotonic() - before
-    seconds = time.monotonic() - began - extra
-    executing = sum(clock.worked[TrainRequest.kind]) + sum(clock.worked[PredictRequest.kind])
-    return measured, seconds, Processor(executing, emulator - executing, used)
-
-
-def _pid(device: Device) -> int:
-    if not isinstance(device, EmulatedDevice):
-        raise UsageError(f"{device.name} is no emulator: what the harness adds to one cannot be told of it")
-    return device.pid
-
-
-def summarize(
-    target: str,
-    method: str,
-    task: Task,
-    measured: Measurement,
-    seconds: float,
-    clock: Clock,
-    processor: Processor,
-) -> Overhead:
-    """The figures of a cell that took `seconds`; MeasurementError where replies were not seen."""
-    worked = clock.waits[TrainRequest.kind] + clock.waits[PredictRequest.kind]
-    empty = clock.waits[StateSpanRequest.kind][-EMPTY_REQUESTS:]
-    if len(worked) != task.steps + task.predictions or not empty:
-        raise MeasurementError(
-            f"{len(worked)} replies to steps and predictions were timed, {task.steps + task.predictions} came"
-        )
-    link = median(empty)
-    executing = sum(worked) - len(worked) * link
-    if executing <= 0:
-        raise MeasurementError(
-            f"a step takes {median(worked):.6f} s and an empty request {link:.6f} s: what the emulator"
-            " executes cannot be told from the link"
-        )
-    return Overhead(
-        target=target,
+    return CellJob(
+        inputs=request.inputs,
         method=method,
-        steps=task.steps,
-        predictions=task.predictions,
-        ticks=sum(measured.step_ticks) + sum(measured.predict_ticks),
-        cell_seconds=seconds,
-        executing_seconds=executing,
-        link_seconds=link,
-        spent=dict(clock.spent),
-        processor=processor,
+        target=target,
+        split=request.split,
+        trainer=prepared.trainer,
+        firmware=prepared.firmware[target],
+        profiled=None,
+        task=task,
+        step_seconds=request.step_seconds,
+        inputs_digest="",
+        fewest_ticks=1,
     )
+
+
+def _prepared(request: Request, target: str, folder: Path) -> Prepared:
+    (method,) = request.methods
+    suite = request.suite
+    prepared = prepare_method(
+        request.inputs,
+        method,
+        method.rounding or suite.rounding,
+        method.gradient or suite.gradient,
+        (target,),
+        None,
+        False,
+        folder,
+        lambda done, total: None,
+    )
+    if target in prepared.refused:
+        raise prepared.refused[target]
+    return prepared

@@ -67,11 +67,12 @@ def overhead(
     steps: Annotated[int, typer.Option("--steps", min=30, help="Training steps.")] = 200,
     learning_rate: Annotated[float, typer.Option("--learning-rate", help="Of a method without one.")] = 1e-3,
     backbone: BackboneOption = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print figures as CSV and nothing else.")] = False,
     step_timeout: StepTimeoutOption = None,
 ) -> None:
     """Run a cell and show how much of its time the emulator executes, and what the rest is."""
     from harness.bench.overhead import measure_overhead
-    from harness.bench.overhead_table import print_overhead
+    from harness.bench.overhead_table import overhead_figures, print_overhead
     from harness.progress import ProgressWatcher
     from harness.run.request import Overrides, check_targets, make_request
     from harness.work_folder import work_folder
@@ -94,4 +95,7 @@ def overhead(
             request, target, folder, lambda done, total: watcher.progress(job, done, total)
         )
         watcher.finished(job, "")
-    print_overhead(found)
+    if csv:
+        typer.echo(overhead_figures(found).to_csv(index=False), nl=False)
+    else:
+        print_overhead(found)

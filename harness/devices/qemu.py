@@ -76,10 +76,13 @@ class QemuDevice(EmulatedDevice):
 
     def _use_host_memory(self) -> HostMemory:
         """Data goes straight to the emulator's memory. Code does not: the emulator has to see it change."""
-        regions = [region for region in self._target.regions if region.kind == "ram"]
-        memories = [NamedMemory(each.name, each.start, each.start + each.size) for each in regions]
+        regions = {
+            NamedMemory(each.name, each.start, each.start + each.size): each.kind
+            for each in self._target.regions
+        }
+        data = [memory for memory, kind in regions.items() if kind == "ram"]
         try:
-            memory = HostMemory(self._probe.client, self.pid, memories)
+            memory = HostMemory(self._probe.client, self.pid, regions, data)
         except OSError as error:
             raise DeviceError(
                 f"{self.name}: the kernel does not let this user access the memory of its own child process"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import select
 import socket
+import termios
 import time
+from array import array
 from typing import Any
 
 import serial
@@ -41,12 +44,9 @@ class SocketSerial(serial.SerialBase):
     @property
     def in_waiting(self) -> int:
         """Bytes that a read returns at once."""
-        try:
-            return len(self._line().recv(1 << 16, socket.MSG_PEEK))
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise self._gone(error) from error
+        count = array("i", (0,))
+        fcntl.ioctl(self._line(), termios.FIONREAD, count)
+        return count[0]
 
     def fileno(self) -> int:
         return self._line().fileno()

@@ -27,8 +27,8 @@ T = TypeVar("T")
 Report = Callable[[int, int], None]
 """Called by a job as `report(done, total)`."""
 
-PRELOADED = ("harness.run.execute", "harness.devices.qemu")
-"""What the jobs import, once for all of them and while firmware is built: pyOCD takes a second."""
+PRELOADED = ("harness.run.preloaded",)
+"""What the jobs import, once for all of them."""
 _GATE_SECONDS = 0.5
 """How often a gate is asked again: other runs may have left."""
 _GRACE_SECONDS = 5.0

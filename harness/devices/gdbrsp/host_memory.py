@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import TypeVar
 
 from pyocd.core.exceptions import ProbeError
@@ -23,16 +23,19 @@ _PLACE = re.compile(r"Host virtual address for 0x[0-9a-f]+ \((.+)\) is 0x([0-9a-
 
 
 class HostMemory:
-    """Large transfers to and from `memories`, which hold data alone: a translated instruction that is
-    overwritten here would still be executed.
+    """Reads of `memories`, and large writes to `data`, those of them that hold no code: a translated
+    instruction that is overwritten here would still be executed.
 
     What the emulator does not hold in one piece of RAM goes by packets. Raises OSError where the kernel does
     not let us at its memory. Close it with the emulator.
     """
 
-    def __init__(self, client: RspClient, pid: int, memories: Iterable[NamedMemory]) -> None:
+    def __init__(
+        self, client: RspClient, pid: int, memories: Iterable[NamedMemory], data: Container[NamedMemory]
+    ) -> None:
         found = [(memory, _place(client, memory)) for memory in memories]
-        self._places = [(memory, place) for memory, place in found if place is not None]
+        self._readable = [(memory, place) for memory, place in found if place is not None]
+        self._writable = [(memory, place) for memory, place in self._readable if memory in data]
         # Of this process for ever: another that gets its number is not reached.
         self._file = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
 
@@ -44,8 +47,8 @@ class HostMemory:
 
     def write(self, address: int, data: bytes) -> bool:
         """Store `data`; False when that is better done with packets."""
-        at = self._find(address, len(data))
-        if at is None:
+        at = _find(self._writable, address, len(data))
+        if at is None or len(data) < SMALLEST_BULK or self._file < 0:
             return False
         written = self._moved(lambda: os.pwrite(self._file, data, at), address)
         if written != len(data):
@@ -54,8 +57,8 @@ class HostMemory:
 
     def read(self, address: int, length: int) -> bytes | None:
         """`length` bytes, or None when they are better read with packets."""
-        at = self._find(address, length)
-        if at is None:
+        at = _find(self._readable, address, length)
+        if at is None or self._file < 0:
             return None
         data = self._moved(lambda: os.pread(self._file, length, at), address)
         if len(data) != length:
@@ -70,14 +73,13 @@ class HostMemory:
                 f"the emulator's memory at {address:#010x} is out of reach: {error.strerror}"
             ) from error
 
-    def _find(self, address: int, length: int) -> int | None:
-        """Where in the emulator the bytes are; None: not all in one memory, or few."""
-        if length < SMALLEST_BULK or self._file < 0:
-            return None
-        for memory, place in self._places:
-            if memory.start <= address and address + length <= memory.end:
-                return place + address - memory.start
-        return None
+
+def _find(places: Iterable[tuple[NamedMemory, int]], address: int, length: int) -> int | None:
+    """Where in the emulator the bytes are; None: not all in one memory."""
+    for memory, place in places:
+        if memory.start <= address and address + length <= memory.end:
+            return place + address - memory.start
+    return None
 
 
 def _place(client: RspClient, memory: NamedMemory) -> int | None:

@@ -33,8 +33,9 @@ class Emulator:
         return f"Host virtual address for {address:#x} ({self.blocks[last]}) is {place:#x}"
 
 
-def host_memory(emulator: Any, start: int = START) -> HostMemory:
-    return HostMemory(emulator, os.getpid(), [NamedMemory("SRAM", start, start + SIZE)])
+def host_memory(emulator: Any, start: int = START, *, code: bool = False) -> HostMemory:
+    memory = NamedMemory("SRAM", start, start + SIZE)
+    return HostMemory(emulator, os.getpid(), [memory], [] if code else [memory])
 
 
 def test_bytes_are_where_the_emulator_says() -> None:
@@ -50,13 +51,27 @@ def test_bytes_are_where_the_emulator_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "length"),
-    [(START, SMALLEST_BULK - 1), (START - 1, SMALLEST_BULK), (START + SIZE - 10, SMALLEST_BULK)],
+    ("address", "length"), [(START - 1, SMALLEST_BULK), (START + SIZE - 10, SMALLEST_BULK)]
 )
-def test_few_bytes_and_those_outside_go_by_packets(address: int, length: int) -> None:
+def test_bytes_outside_go_by_packets(address: int, length: int) -> None:
     memory = host_memory(Emulator())
     assert memory.read(address, length) is None
     assert not memory.write(address, bytes(length))
+
+
+def test_few_bytes_are_read_here_but_written_by_packets() -> None:
+    emulator = Emulator()
+    memory = host_memory(emulator)
+    emulator.buffer[7] = b"!"
+    assert memory.read(START + 7, 1) == b"!"
+    assert not memory.write(START, bytes(SMALLEST_BULK - 1))
+
+
+def test_code_is_read_here_but_written_by_packets() -> None:
+    emulator = Emulator()
+    memory = host_memory(emulator, code=True)
+    assert memory.read(START, SIZE) == bytes(SIZE)
+    assert not memory.write(START, bytes(SMALLEST_BULK))
 
 
 @pytest.mark.parametrize("emulator", [Emulator(gap=1), Emulator(blocks=("ram", "other"))])
