@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Literal
 from fixtures.datasets import Dataset, load_dataset
 from fixtures.datasets.dataset import shuffled
 from harness.deadline import Deadline
+from harness.devices.base import Device
 from harness.devices.elf import symbol_address
 from harness.devices.factory import open_device
 from harness.errors import BuildError, HarnessError, LoadError, MeasurementError
@@ -159,13 +161,19 @@ class CellJob:
     """Where a place with such a board is; None: the target is run here."""
 
 
+Opener = Callable[[Target, Deadline, Held | None, str | None], Device]
+"""`open_device`, or what puts something around the device that it opens."""
+
+
 def run_cell(job: CellJob, report: Report) -> RunDocument:
     """Measure the cell on its dataset. Raises HarnessError's kinds."""
     samples = load_samples(job.inputs, job.split, job.fold)
     return run_on_samples(job, samples, report)
 
 
-def run_on_samples(job: CellJob, samples: Samples, report: Report) -> RunDocument:
+def run_on_samples(
+    job: CellJob, samples: Samples, report: Report, opened: Opener = open_device
+) -> RunDocument:
     """Open the device, load, measure, and make the run document. Raises HarnessError's kinds.
 
     Class names are the job's: a classifier may have more outputs than the samples have classes.
@@ -178,7 +186,7 @@ def run_on_samples(job: CellJob, samples: Samples, report: Report) -> RunDocumen
         calls = planned_calls(job.task, samples) + (0 if job.metered is None else STEPS)
         deadline = Deadline.after(LOAD_SECONDS + calls * job.step_seconds)
         loading = deadline.within(LOAD_SECONDS)
-        with meter_for(job.metered) as meter, open_device(target, loading, place, _board(job)) as device:
+        with meter_for(job.metered) as meter, opened(target, loading, place, _board(job)) as device:
             check_built(job.firmware)
             device.load(job.firmware.elf, loading)
             session = Session(device, step_seconds=job.step_seconds, deadline=deadline)
