@@ -8,7 +8,7 @@ from pathlib import Path
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
+from elftools.elf.sections import Section, SymbolTableSection
 from elftools.elf.segments import Segment as ElfSegment
 
 from harness.errors import LoadError
@@ -16,6 +16,8 @@ from harness.errors import LoadError
 # ELF specification, "Symbol Table": name, value, size, info, other, section; in 64 bits in another order.
 _RECORD = {32: "IIIBBH", 64: "IBBHQQ"}
 _NOTYPE, _OBJECT, _FUNC, _UNDEFINED = 0, 1, 2, 0
+_LONGEST_NAME = 4096
+"""Bytes; a file in which every symbol is named by megabytes would be read for hours."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,13 @@ def _bytes_of(part: ElfSegment) -> bytes:
     return data
 
 
+def _contents(section: Section) -> bytes:
+    data: bytes = section.data()
+    if len(data) != section["sh_size"]:
+        raise ELFError(f"a table of {section['sh_size']} bytes has only {len(data)} in the file")
+    return data
+
+
 def _symbols(elf: ELFFile, thumb: bool) -> dict[str, Symbol]:
     """Of all symbol tables. The records are taken apart here: one by one, pyelftools needs 0.1 s for them."""
     symbols: dict[str, Symbol] = {}
@@ -121,13 +130,16 @@ def _symbols(elf: ELFFile, thumb: bool) -> dict[str, Symbol]:
     for section in elf.iter_sections():
         if not isinstance(section, SymbolTableSection):
             continue
-        names: bytes = section.stringtable.data()
-        for record in struct.iter_unpack(order + _RECORD[elf.elfclass], section.data()):
+        form = struct.Struct(order + _RECORD[elf.elfclass])
+        records, names = _contents(section), _contents(section.stringtable)
+        if section["sh_entsize"] != form.size:
+            raise ELFError(f"a symbol has {section['sh_entsize']} bytes instead of {form.size}")
+        for record in form.iter_unpack(records):
             if elf.elfclass == 32:
                 at, value, size, info, _, place = record
             else:
                 at, info, _, place, value, size = record
-            name = names[at : names.index(b"\0", at)].decode("utf-8")
+            name = names[at : names.index(b"\0", at, at + _LONGEST_NAME)].decode("utf-8")
             kind = info & 0xF
             if name and kind in (_NOTYPE, _OBJECT, _FUNC) and place != _UNDEFINED:
                 address = value & ~1 if thumb and kind == _FUNC else value
