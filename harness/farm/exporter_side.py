@@ -131,7 +131,6 @@ class Server:
 
     def relay(self, line: socket.socket) -> int:
         """Until the client is gone (0) or pyOCD is (1)."""
-        line.settimeout(None)
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while True:
             readable, _, _ = select.select([0, line.fileno(), self.output], [], [])
@@ -139,13 +138,17 @@ class Server:
                 data = os.read(0, 65536)
                 if not data:
                     return 0
-                line.sendall(data)
+                if not passed_on(line, data):
+                    break
             if line.fileno() in readable:
-                data = line.recv(65536)
+                data = received(line)
                 if not data:
                     break
                 write(data)
             if self.output in readable and not self.listen():
+                break
+        while select.select([self.output], [], [], POLL_SECONDS)[0]:
+            if not self.listen():
                 break
         sys.stderr.write(f"pyOCD's server ended: {last_line(self.said)}\n")
         return 1
@@ -163,6 +166,24 @@ class Server:
                 self.process.wait(END_SECONDS)
             except (OSError, subprocess.TimeoutExpired):
                 continue
+
+
+def passed_on(line: socket.socket, data: bytes) -> bool:
+    """Whether pyOCD took `data`."""
+    try:
+        line.settimeout(None)
+        line.sendall(data)
+    except OSError:
+        return False
+    return True
+
+
+def received(line: socket.socket) -> bytes:
+    """What pyOCD says; nothing: it has ended."""
+    try:
+        return line.recv(65536)
+    except OSError:
+        return b""
 
 
 def client_gone() -> bool:

@@ -142,9 +142,8 @@ class Rfc2217Port(Rfc2217Serial):
 
     @property
     def connected(self) -> bool:
-        """Whether its reader lives, or left something to read."""
-        reader = self._thread
-        return bool(self.is_open and (self.in_waiting or (reader is not None and reader.is_alive())))
+        """Whether its reader lives, which ends with the connection."""
+        return self._thread is not None and self._thread.is_alive()
 
     def open(self) -> None:
         self._is_set = False

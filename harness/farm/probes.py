@@ -23,6 +23,7 @@ PROGRAM_VARIABLE = "TRAINBENCH_EXPORTER_PYOCD"
 """Path of `pyocd` on exporters; empty: it is on the PATH there, or in ~/.local/bin."""
 USB_DEVICES = "/sys/bus/usb/devices"
 REMOTE = "remote:"
+SSH_SECONDS = 20.0
 READY_SECONDS = 20.0
 """For pyOCD's server on an exporter."""
 CONNECT_SECONDS = 10.0
@@ -50,7 +51,7 @@ class PlaceProbe:
 def open_probe(probe: str | UsbDebugger, place: str, deadline: Deadline) -> PlaceProbe:
     """Reach the probe at `place`; nothing is asked of the board yet. FarmError says why it cannot be."""
     if isinstance(probe, UsbDebugger):
-        return _over_ssh(probe, place, deadline.within(READY_SECONDS))
+        return _over_ssh(probe, place, deadline.within(SSH_SECONDS + READY_SECONDS))
     if probe.startswith(REMOTE):
         remote = RemoteProbe(_connect(probe, place, deadline.within(CONNECT_SECONDS)))
         return _identified(PlaceProbe("", remote), place, deadline)
@@ -65,8 +66,7 @@ def _over_ssh(debugger: UsbDebugger, place: str, deadline: Deadline) -> PlacePro
         USB_DEVICES,
         debugger.path,
         os.environ.get(PROGRAM_VARIABLE, ""),
-        # So that it says what is wrong before we stop listening.
-        f"{deadline.remaining() * 0.8:.1f}",
+        f"{min(READY_SECONDS, deadline.remaining()):.1f}",
     )
     words = [shlex.quote(word) for word in ("python3", "-c", source, *arguments)]
     ssh = SshLine(debugger.machine, command=words)

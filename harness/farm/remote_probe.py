@@ -116,6 +116,19 @@ class RemoteProbe(TCPClientProbe):  # type: ignore[misc]
                 f" ({error})"
             ) from error
 
+    def lock(self) -> None:
+        # pyOCD unlocks what it failed to lock, on which its own client asserts.
+        with self._lock_count_lock:
+            self._lock_count += 1
+            if self._lock_count == 1:
+                self._perform_request("lock")
+
+    def unlock(self) -> None:
+        with self._lock_count_lock:
+            self._lock_count -= 1
+            if self._lock_count == 0 and self.line.broken is None:
+                self._perform_request("unlock")
+
     def _read_property(self, name: str, default: Any = None) -> Any:
         try:
             return super()._read_property(name, default)

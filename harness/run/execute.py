@@ -159,6 +159,8 @@ class CellJob:
     """None: energy is not measured."""
     farm: Farm | None = None
     """Where a place with such a board is; None: the target is run here."""
+    recover: bool = False
+    """Whether a board's power is cycled after a transport error, where there is a way."""
 
 
 Opener = Callable[[Target, Deadline, Held | None, str | None], Device]
@@ -168,7 +170,7 @@ Opener = Callable[[Target, Deadline, Held | None, str | None], Device]
 def run_cell(job: CellJob, report: Report) -> RunDocument:
     """Measure the cell on its dataset. Raises HarnessError's kinds."""
     samples = load_samples(job.inputs, job.split, job.fold)
-    return run_on_samples(job, samples, report)
+    return run_on_samples(job, samples, report, partial(open_device, recover=job.recover))
 
 
 def run_on_samples(
@@ -263,7 +265,7 @@ def profile_cell(
     steps = plan_training(job.task.course, samples.train, job.task.seed)[:PROFILED_STEPS]
     deadline = Deadline.after(LOAD_SECONDS + PROFILED_STEPS * job.step_seconds)
     loading = deadline.within(LOAD_SECONDS)
-    with open_device(target, loading, place, _board(job)) as device:
+    with open_device(target, loading, place, _board(job), job.recover) as device:
         check_built(firmware)
         device.load(firmware.elf, loading)
         session = Session(device, step_seconds=job.step_seconds, deadline=deadline)

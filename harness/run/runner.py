@@ -17,7 +17,7 @@ from harness.farm.scheduler import SharedGate, Slots
 from harness.firmware.toolchain import find_compiler
 from harness.provenance import inputs_digest, source_digest
 from harness.rack.file import find_rack
-from harness.rack.retries import Retry, at_fault, attempt
+from harness.rack.retries import Retry, at_fault, attempt, recovery
 from harness.results.comparison import Options
 from harness.results.document import Attempt, RunDocument
 from harness.results.store import find_finished, save_document
@@ -294,6 +294,7 @@ def _run_cells(
             inputs_digest=digests[cell],
             metered=_metered(request, cell),
             farm=request.farms.get(cell.target),
+            recover=request.retries > 0,
         )
         jobs[str(cell)] = cell
         queue.append(Job(str(cell), partial(run_cell, job), lane=_lane(request, cell)))
@@ -309,7 +310,8 @@ def _run_cells(
                     again.append(done)
                     continue
                 subject = _subject(request, cell, prepared[_key(request, cell)])
-                failed = unmeasured_document(subject, "failed", str(value))
+                reason = "; ".join(filter(None, (str(value), recovery(value))))
+                failed = unmeasured_document(subject, "failed", reason)
                 yield cell, failed.model_copy(update={"failure": at_fault(value), "retries": before})
             elif isinstance(value, Exception):
                 raise value

@@ -337,7 +337,7 @@ def test_a_way_that_breaks_is_noticed(site: Site, elf: Path, victim: str) -> Non
             while not deadline.expired:
                 device.memory.read(0x20000000, 8)
     expected = "pyOCD's server ended" if victim == "pyocd" else "hung up the serial line"
-    assert expected in str(caught.value)
+    assert expected in str(caught.value), caught.value
     gone(site)
 
 
@@ -407,6 +407,7 @@ def no_serial_number(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def unknown_probe(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     (site.folder / "pyocd").write_text(f'#!/bin/sh\nexec {sys.executable} -m pyocd "$@"\n')
+    (site.folder / "devices" / USB_PATH / "serial").write_text("066DFF303451343257215418\n")
 
 
 def dies_at_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -434,7 +435,7 @@ def busy(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         (no_pyocd, "cannot be reached: /opt/pyocd is not installed there"),
         (no_device, "there is no USB device at 1-1.2"),
         (no_serial_number, "the USB device at 1-1.2 has no serial number"),
-        (unknown_probe, r"pyOCD finds no probe 127.0.0.1:\d+ there"),
+        (unknown_probe, "pyOCD finds no probe 066DFF303451343257215418 there"),
         (dies_at_once, "pyOCD's server ended at once: no module named pyocd"),
         (another_probe, r"has the probe localhost:\d+, but the USB device of the place is 127"),
         (no_port, r"the serial line of place b\d+ at 127.0.0.1:1 cannot be reached: .*refused"),
@@ -447,10 +448,10 @@ def test_what_is_wrong_at_the_exporter(
     spoil: Callable[[Site, pytest.MonkeyPatch], None],
     words: str,
 ) -> None:
-    spoil(site, monkeypatch)
     site.resources.pop("RawSerialPort")
     site.resources["NetworkSerialPort"] = {"host": "127.0.0.1", "port": 1, "protocol": "raw"}
     site.export()
+    spoil(site, monkeypatch)
     with site.hold() as held, pytest.raises((FarmError, DeviceGone), match=words):
         site.open(held)
     gone(site)
