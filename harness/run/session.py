@@ -67,7 +67,8 @@ class Session:
         return self._spans
 
     def reset(self, seed: int) -> None:
-        """Back to the compiled-in weights; `seed` starts stochastic rounding."""
+        """Back to the compiled-in weights, with no learning rate; `seed` starts stochastic rounding."""
+        self._rate = None  # which a trainer forgets
         with self._diagnosed("it resets"):
             self._client.reset(seed, self._within(CALL_SECONDS))
 

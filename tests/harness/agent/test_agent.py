@@ -126,6 +126,19 @@ def test_learning_rate_of_a_step_is_that_of_its_own_request(agent: Any) -> None:
     assert state(agent) == expected
 
 
+def test_learning_rate_of_a_refused_step_is_not_taken(agent: Any) -> None:
+    prepare(agent)
+    agent.client.train(1, soon(), 0.125)
+    agent.client.train(1, soon())
+    expected = state(agent)
+    prepare(agent)
+    agent.client.train(1, soon(), 0.125)
+    with pytest.raises(LinkError, match="3 classes"):
+        agent.client.train(3, soon(), 64.0)
+    agent.client.train(1, soon())
+    assert state(agent) == expected
+
+
 def test_same_request_with_a_new_sequence_is_executed(agent: Any) -> None:
     prepare(agent)
     frames = [
@@ -191,6 +204,8 @@ def test_frame_that_is_too_long_is_refused_whole(agent: Any) -> None:
         (ResetRequest.kind, b"abc", ErrorCode.MALFORMED),
         (HelloRequest.kind, b"", ErrorCode.MALFORMED),
         (TrainRequest.kind, TrainRequest(3).pack(), ErrorCode.LABEL_RANGE),
+        (TrainRequest.kind, TrainRequest(3, 0.5).pack(), ErrorCode.LABEL_RANGE),
+        *((TrainRequest.kind, bytes(length), ErrorCode.MALFORMED) for length in (0, 3, 5, 6, 7, 9, 12)),
         (StateSpanRequest.kind, StateSpanRequest(2).pack(), ErrorCode.SPAN_RANGE),
         (ReadRequest.kind, ReadRequest(0, 4).pack(), ErrorCode.ADDRESS),
         (ReadRequest.kind, ReadRequest(2**64 - 2, 4).pack(), ErrorCode.ADDRESS),

@@ -146,6 +146,12 @@ def test_floats_keep_their_bits() -> None:
     assert struct.pack("<2f", *reply.logits) == struct.pack("<2f", 0.1, 1e-45)
 
 
+def test_a_step_carries_a_learning_rate_or_none() -> None:
+    assert TrainRequest(2).pack() == struct.pack("<I", 2)
+    assert TrainRequest(2, 0.1).pack() == struct.pack("<If", 2, 0.1)
+    assert TrainRequest(2, 0.0).pack() == struct.pack("<If", 2, 0.0)
+
+
 def test_half_a_logit_is_refused() -> None:
     with pytest.raises(LinkError, match="multiple of 4"):
         PredictRequest().parse_reply(bytes(8 + 5))

@@ -81,6 +81,39 @@ def test_high_water_marks_are_exact(arena_offset: int, stack_offset: int) -> Non
     assert found.stack == 128 - stack_offset
 
 
+@given(st.integers(0, 2**32 - 4096), st.integers(1, 300), st.integers(1, 64), st.sets(st.integers(0, 299)))
+def test_touched_bytes_do_not_depend_on_the_chunks(
+    start: int, size: int, chunk: int, touched: set[int]
+) -> None:
+    contents = sram.pattern(start, size).copy()
+    expected = sorted(offset for offset in touched if offset < size)
+    contents[expected] ^= 0x5A
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sram, "CHUNK", chunk)
+        found = sram.touched_offsets(Area("arena", Span(start, size), "arena"), contents)
+    assert found.dtype == np.int64
+    assert found.tolist() == expected
+
+
+def test_an_area_of_no_bytes_has_no_touched_ones() -> None:
+    found = sram.touched_offsets(Area("free", Span(BASE, 0), "free"), np.empty(0, dtype=np.uint8))
+    assert found.tolist() == []
+
+
+def test_the_pattern_is_the_hash_of_its_addresses() -> None:
+    def lowbias32(word: int) -> int:
+        word ^= word >> 16
+        word = word * 0x7FEB352D & 0xFFFFFFFF
+        word ^= word >> 15
+        word = word * 0x846CA68B & 0xFFFFFFFF
+        return word ^ word >> 16
+
+    for start in (0, BASE, 0xFFFFFF00, 4 * (2**32 - 0x9E3779B9) - 8 & 0xFFFFFFFF):
+        words = [lowbias32((start // 4 + n + 0x9E3779B9) & 0xFFFFFFFF) for n in range(8)]
+        expected = b"".join(word.to_bytes(4, "little") for word in words)
+        assert sram.pattern(start, 32).tobytes() == expected
+
+
 @given(st.integers(128, 191))
 def test_a_byte_outside_the_plan_is_an_error_that_names_address_and_symbol(offset: int) -> None:
     memory = FakeMemory(448)
