@@ -16,8 +16,10 @@ from harness.devices.board import CLOCK_MAGIC, CLOCK_SYMBOL, BoardDevice
 from harness.devices.clocks import CLOCK_TREES
 from harness.devices.elf import Image, Segment, Symbol
 from harness.errors import DeviceGone, HarnessError, LoadError, MeasurementError, RackError, ToolMissingError
+from harness.rack import recovery
 from harness.rack.file import Board, Rack
 from harness.rack.lock import BoardHeld
+from harness.rack.retries import attempt
 from harness.targets import load_target
 
 TARGET = load_target("stm32f746g-disco")
@@ -321,6 +323,65 @@ def test_a_swapped_board_of_the_rack_is_refused(
     scene: Scene, tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     refused(scene, Rack(state=tmp_path, boards=(named(**changes),)), RackError, words)
+
+
+def powered(tmp_path: Path, command: str, **changes: Any) -> Rack:
+    """A rack whose board has a power command, run by the shell with the board's name as $0."""
+    board = named(power=("sh", "-c", command, "{board}"), **changes)
+    return Rack(state=tmp_path, boards=(board,))
+
+
+def test_a_board_that_went_away_gets_its_power_cycled_while_it_is_locked(
+    scene: Scene, tmp_path: Path, image: Path
+) -> None:
+    state = tmp_path / "state"
+    held = f"flock -n {state}/locks/disco-1.lock true && echo free || echo held"
+    rack = powered(state, f"{{ echo $0; {held}; }} >> {tmp_path}/log")
+    with pytest.raises(DeviceGone) as caught, connect(scene, rack, recover=True) as device:
+        device.load(image, soon())
+        scene.core.gone = True
+        device.read(0x08000100, 4)
+    assert caught.value.__notes__ == ["the power of board disco-1 was cycled"]
+    assert (tmp_path / "log").read_text().split() == ["disco-1", "held"]
+    assert scene.closed
+    assert attempt(caught.value).recovery == "the power of board disco-1 was cycled"
+    with pytest.raises(DeviceGone, match="connecting failed") as caught:
+        connect(scene, rack, recover=True)
+    assert caught.value.__notes__ == ["the power of board disco-1 was cycled"]
+
+
+def test_power_is_cycled_for_nothing_else(scene: Scene, tmp_path: Path, image: Path) -> None:
+    rack = powered(tmp_path, f"touch {tmp_path}/cycled")
+    with connect(scene, rack, recover=True) as device:
+        device.load(image, soon())
+    with pytest.raises(MeasurementError), connect(scene, rack, recover=True):
+        raise MeasurementError("its own fault")
+    with pytest.raises(RackError):
+        connect(scene, powered(tmp_path, f"touch {tmp_path}/cycled", uid="ff" * 12), recover=True)
+    scene.core.gone = True
+    with pytest.raises(DeviceGone):
+        connect(scene, rack)
+    with pytest.raises(DeviceGone):
+        connect(scene, Rack(state=tmp_path, boards=(named(),)), recover=True)
+    assert not (tmp_path / "cycled").exists()
+
+
+def test_power_that_cannot_be_cycled_hides_no_error(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.core.gone = True
+    with pytest.raises(DeviceGone, match="connecting failed: no device") as caught:
+        connect(scene, powered(tmp_path, "echo no such hub; exit 2"), recover=True)
+    (note,) = caught.value.__notes__
+    assert note.startswith("the power of board disco-1 could not be cycled: ")
+    assert note.endswith("ended with exit code 2: no such hub")
+    monkeypatch.setattr(recovery, "SECONDS", 0.5)
+    monkeypatch.setattr(scene, "_session", lambda probe, part: scene.probes.clear() or scene.core.read32(0))
+    with pytest.raises(DeviceGone) as caught:
+        connect(scene, powered(tmp_path, "true"), recover=True)
+    assert caught.value.__notes__ == [
+        "the power of board disco-1 could not be cycled: its probe was not back within 0.5 s"
+    ]
 
 
 def test_the_clock_is_read_back(scene: Scene, rack: Rack, image: Path) -> None:

@@ -236,7 +236,15 @@ def site(
 @pytest.fixture(scope="session")
 def elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("firmware") / "firmware.elf"
-    flags = "-mcpu=cortex-m4 -mfloat-abi=hard -mfpu=fpv4-sp-d16 -mthumb -O1 -ffreestanding -nostdlib".split()
+    flags = [
+        "-mcpu=cortex-m4",
+        "-mfloat-abi=hard",
+        "-mfpu=fpv4-sp-d16",
+        "-mthumb",
+        "-O1",
+        "-ffreestanding",
+        "-nostdlib",
+    ]
     sources = ["-T", str(FIRMWARE / "firmware.ld"), str(FIRMWARE / "firmware.c"), "-o", str(path)]
     subprocess.run(["arm-none-eabi-gcc", *flags, *sources], check=True, timeout=60)
     return path
@@ -324,18 +332,18 @@ def test_a_killed_client_leaves_nothing_on_the_exporter(site: Site) -> None:
 @pytest.mark.parametrize("victim", ["pyocd", "serial"])
 def test_a_way_that_breaks_is_noticed(site: Site, elf: Path, victim: str) -> None:
     site.export()
-    with site.hold() as held, pytest.raises(DeviceGone, match="the way to its board broke") as caught:
-        with site.open(held) as device:
-            talk(device, elf)
-            if victim == "pyocd":
-                site.servers()[0].kill()
-            else:
-                exporter = psutil.Process(site.started[-1].pid)
-                (ser2net,) = [c for c in exporter.children() if c.name() == "ser2net"]
-                ser2net.kill()
-            deadline = Deadline.after(20)
-            while not deadline.expired:
-                device.memory.read(0x20000000, 8)
+    broke = pytest.raises(DeviceGone, match="the way to its board broke")
+    with site.hold() as held, broke as caught, site.open(held) as device:
+        talk(device, elf)
+        if victim == "pyocd":
+            site.servers()[0].kill()
+        else:
+            exporter = psutil.Process(site.started[-1].pid)
+            (ser2net,) = [c for c in exporter.children() if c.name() == "ser2net"]
+            ser2net.kill()
+        deadline = Deadline.after(20)
+        while not deadline.expired:
+            device.memory.read(0x20000000, 8)
     expected = "pyOCD's server ended" if victim == "pyocd" else "hung up the serial line"
     assert expected in str(caught.value), caught.value
     gone(site)
@@ -388,7 +396,10 @@ def test_what_ssh_says_is_passed_on(site: Site, sshd: Path) -> None:
     site.resources.pop("RawSerialPort")
     site.resources["NetworkSerialPort"] = {"host": "127.0.0.1", "port": 1, "protocol": "raw"}
     site.export()
-    with site.hold() as held, pytest.raises(FarmError, match="at 1-1.2 of 127.0.0.1, .*: Permission denied"):
+    with (
+        site.hold() as held,
+        pytest.raises(FarmError, match=r"at 1-1\.2 of 127\.0\.0\.1, .*: Permission denied"),
+    ):
         site.open(held)
 
 

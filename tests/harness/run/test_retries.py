@@ -42,7 +42,9 @@ def flaky(folder: Path, job: CellJob, report: Report) -> RunDocument:
     if seed == 0 and attempts == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     if seed == 1 or (seed == 0 and attempts == 1):
-        raise DeviceGone("the cable")
+        error = DeviceGone("the cable")
+        error.add_note("the power of board b was cycled")
+        raise error
     if seed == 2:
         raise DeviceFault("it divided by zero")
     return run_cell(job, report)
@@ -76,6 +78,7 @@ def test_transport_errors_are_tried_again_and_recorded(
     assert [len(run.retries) for run in found.values()] == [2, 2, 0, 0]
     assert "exit code -9" in found[0].retries[0].error
     assert found[0].retries[1].error == "the cable"
-    assert found[1].reason == "the cable"
+    assert [each.recovery for each in found[0].retries] == ["", "the power of board b was cycled"]
+    assert found[1].reason == "the cable; the power of board b was cycled"
     assert found[2].reason == "it divided by zero"
     assert {seed: len(list(tmp_path.glob(f"attempt-{seed}-*"))) for seed in found} == {0: 3, 1: 3, 2: 1, 3: 1}
