@@ -11,6 +11,7 @@ import random
 import shutil
 import subprocess
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -161,6 +162,30 @@ def test_counts_show_a_host_that_checks_no_crc() -> None:
     found = fuzz_host(1000, seed=1, decode=blind)
     for name in ("flip", "burst", "duplicate", "swap", "splice", "merge"):
         assert found[name]["different"] > 0, name
+
+
+def test_a_crc_of_8_bits_lets_one_in_256_pass() -> None:
+    """The counts see collisions where there are any, and about a third of the pieces get as far as the CRC."""
+    reached = 0
+
+    def narrow(piece: bytes) -> Frame:
+        nonlocal reached
+        try:
+            plain: bytes = cobs.decode(piece)
+        except cobs.DecodeError as error:
+            raise LinkError(str(error)) from error
+        if len(plain) < 8:
+            raise LinkError("no room for header and CRC")
+        reached += 1
+        if (zlib.crc32(plain[:-4]) ^ plain[-4]) & 0xFF:
+            raise LinkError("not its CRC")
+        return Frame(plain[1], int.from_bytes(plain[2:4], "little"), plain[4:-4], plain[0])
+
+    total: Counter[str] = sum(fuzz_host(20_000, seed=1, decode=narrow).values(), Counter())
+    assert reached > 20_000 / 4
+    expected = (reached - total["equal"]) / 256
+    # Fewer than that: a change of up to eight bits in a row never passes.
+    assert expected / 4 < total["different"] < expected * 2
 
 
 # The agent, compiled for this computer
