@@ -165,7 +165,7 @@ def test_counts_show_a_host_that_checks_no_crc() -> None:
 
 
 def test_a_crc_of_8_bits_lets_one_in_256_pass() -> None:
-    """The counts see collisions where there are any, and about a third of the pieces get as far as the CRC."""
+    """The counts see collisions where there are any. A third of the pieces get as far as the CRC."""
     reached = 0
 
     def narrow(piece: bytes) -> Frame:
