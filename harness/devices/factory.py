@@ -24,8 +24,8 @@ def open_device(
 
     `place`: where at a farm the board is; None: on this machine. `board`: of the rack, this one and no other.
     `recover`: where a transport error ends the block, a board's power is cycled before it is given back, if
-    the rack file or the place names a way. Raises ToolMissingError when a program is not installed, DeviceError
-    when it does not start.
+    the rack file or the place names a way. Raises ToolMissingError when a program is not installed,
+    DeviceError when it does not start.
     """
     if place is not None:
         from harness.farm.device import open_place

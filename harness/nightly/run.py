@@ -22,6 +22,7 @@ from harness.nightly.junit import JUNIT_FILE, junit_xml
 from harness.nightly.plan import DEFAULT_OUT, PREVIOUS, Entry, Plan, overrides
 from harness.nightly.summary import SUMMARY_FILE, summary
 from harness.nightly.watcher import LineWatcher
+from harness.paper.suite import paper_suite_names
 from harness.provenance import git_revision, source_digest
 from harness.rack.retries import at_fault
 from harness.results.document import RunDocument
@@ -137,6 +138,11 @@ def _refuse_overlap(requests: Sequence[Request]) -> None:
 
 
 def _request(plan: Plan, entry: Entry, folder: Path) -> Request | _Ran:
+    if entry.suite in paper_suite_names():
+        raise UsageError(
+            f"the plan names {entry.suite}, a suite of the paper, which no nightly runs: its cells are not"
+            f" compared from commit to commit; run `trainbench run {entry.suite}`"
+        )
     try:
         return make_request(entry.suite, overrides(plan, entry, folder / entry.folder))
     except INFRASTRUCTURE as error:

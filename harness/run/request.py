@@ -229,11 +229,12 @@ def wanted_targets(suite: Suite, targets: tuple[str, ...]) -> tuple[str, ...]:
 def check_targets(targets: tuple[str, ...], elsewhere: Collection[str] = ()) -> None:
     """Raise UsageError for an unknown target, ToolMissingError where a program is not installed.
 
-    `elsewhere`: targets that are only built here.
+    `elsewhere`: targets that are only built here, and driven from here.
     """
+    needed_here = ("compiler", "CMSIS pack")
     for name in targets:
         for need in availability(load_target(name)).missing:
-            if name in elsewhere and need.purpose != "compiler":
+            if name in elsewhere and need.purpose not in needed_here:
                 continue
             raise ToolMissingError(
                 f"target {name} needs {need.program} ({need.purpose}), which {need.absent};"

@@ -19,7 +19,9 @@ from harness.nightly.document import (
 )
 from harness.nightly.junit import junit_xml
 from harness.nightly.plan import load_plan, overrides
+from harness.nightly.run import run_nightly
 from harness.nightly.summary import summary
+from harness.paper.suite import paper_suite_names
 from harness.results.document import RunDocument, Sections
 from harness.results.regression import regression_document
 from harness.results.regression_document import RegressionDocument
@@ -65,6 +67,26 @@ def test_a_wrong_plan(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "plan.toml").write_text(text)
     with pytest.raises(UsageError, match=message):
         load_plan(tmp_path / "plan.toml")
+
+
+@pytest.mark.parametrize("suite", paper_suite_names())
+def test_a_suite_of_the_paper_is_refused_before_anything_is_run(tmp_path: Path, suite: str) -> None:
+    (tmp_path / "plan.toml").write_text(
+        PLAN.replace("people-detection", suite).replace('"farm:rack=a", ', "")
+    )
+    plan = load_plan(tmp_path / "plan.toml")
+    with pytest.raises(
+        UsageError, match=f"names {suite}, a suite of the paper.*; run `trainbench run {suite}`"
+    ):
+        run_nightly(plan, tmp_path / "plan.toml", lambda line: None)
+
+
+def test_a_suite_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(
+        PLAN.replace("people-detection", "moon").replace('"farm:rack=a", ', "")
+    )
+    with pytest.raises(UsageError, match="no suite named 'moon'; there are: people-detection"):
+        run_nightly(load_plan(tmp_path / "plan.toml"), tmp_path / "plan.toml", lambda line: None)
 
 
 def sections(flash: int) -> Sections:
