@@ -23,7 +23,8 @@ def cautions(run: RunDocument) -> tuple[str, ...]:
 
 def _retry_doubts(run: RunDocument) -> Iterator[str]:
     if run.retries:
-        count, last = len(run.retries), run.retries[-1].error
+        count = len(run.retries)
+        last = "; ".join(filter(None, (run.retries[-1].error, run.retries[-1].recovery)))
         times = "once" if count == 1 else f"{count} times"
         yield f"unstable: the way to the device broke {times} before this result ({last})"
 

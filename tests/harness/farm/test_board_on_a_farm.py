@@ -267,7 +267,7 @@ def talk(device: FarmBoard, elf: Path) -> None:
     device.load(elf, Deadline.after(60))
     device.resume(Deadline.after(10))
     line: Any = device.serial()
-    line.timeout = 10
+    line.timeout = line.write_timeout = 10
     line.write(b"HAL")
     assert line.read(3) == b"IBM"
 
