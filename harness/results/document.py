@@ -258,7 +258,7 @@ class Attempt(Document):
     """When it ended, ISO 8601, UTC."""
     error: str
     recovery: str = ""
-    """What was done to the board before it was given back, such as that its power was cycled; empty: nothing."""
+    """What was done to the board before it was given back, such as a power cycle; empty: nothing."""
 
 
 class RunDocument(Document):
