@@ -34,6 +34,15 @@ KINDS: Mapping[str, str] = {
     "wrong-elf-garbage": "a firmware file cut short or changed in one byte",
 }
 
+FOREMOST = (
+    "kill-emulator",
+    "kill-harness",
+    "corrupt-bytes",
+    "swallow-bytes",
+    "disk-full",
+    "wrong-elf-method",
+)
+"""One of each sort; a short test has these."""
 ON_THE_LINE = (
     *("kill-emulator", "stop-emulator", "drop-bytes", "corrupt-bytes", "insert-bytes"),
     *("noisy-line", "swallow-bytes", "close-line"),
@@ -81,11 +90,13 @@ def draw(number: int, seed: int, kinds: tuple[str, ...]) -> Fault:
 
 
 def schedule(runs: int, seed: int, kinds: tuple[str, ...]) -> list[Fault]:
-    """`runs` faults: every kind once before any comes by chance, in random order."""
+    """`runs` faults: every kind once before any comes by chance, in random order, one of each sort first."""
     chance = random.Random(seed)
-    common = [kind for kind in kinds if kind not in BUILDING]
+    foremost = [kind for kind in kinds if kind in FOREMOST]
+    common = [kind for kind in kinds if kind not in (*FOREMOST, *BUILDING)]
+    chance.shuffle(foremost)
     chance.shuffle(common)
-    first = [*common, *(kind for kind in kinds if kind in BUILDING)]
+    first = [*foremost, *common, *(kind for kind in kinds if kind in BUILDING)]
     faults = [make(kind, random.Random(f"{seed}/first/{kind}")) for kind in first[:runs]]
     return [*faults, *(draw(number, seed, kinds) for number in range(len(faults), runs))]
 

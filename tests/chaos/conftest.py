@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("chaos")
-    group.addoption("--chaos-runs", type=int, default=8, help="Runs with a random fault each.")
+    group.addoption("--chaos-runs", type=int, default=6, help="Runs with a random fault each.")
     group.addoption("--chaos-seed", type=int, default=1, help="Of the faults.")
     group.addoption("--chaos-seconds", type=float, default=0, help="Begin no run after so long; 0: no limit.")
     group.addoption("--chaos-slots", type=int, default=3, help="Runs at a time.")

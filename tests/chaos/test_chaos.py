@@ -19,7 +19,7 @@ from pathlib import Path
 import chaos_oracle as oracle
 import pytest
 from chaos_driver import TARGET, Factory, Laboratory, Outcome, order, run_chaos
-from chaos_faults import KINDS, Fault, schedule, usable_kinds
+from chaos_faults import FOREMOST, KINDS, Fault, schedule, usable_kinds
 from small_networks import small_backbone
 
 from engine.frontends.npz_file import write_npz
@@ -155,7 +155,7 @@ def test_every_fault_is_survived(
 ) -> None:
     option = request.config.getoption
     kinds = tuple(option("chaos_kind", default=[])) or usable_kinds(os.geteuid() == 0)
-    faults = schedule(option("chaos_runs", default=8), option("chaos_seed", default=1), kinds)
+    faults = schedule(option("chaos_runs", default=6), option("chaos_seed", default=1), kinds)
     outcomes = run_all(
         laboratory, faults, option("chaos_slots", default=3), option("chaos_seconds", default=0)
     )
@@ -168,5 +168,6 @@ def test_every_fault_is_survived(
 
 
 def test_every_kind_of_fault_comes_up() -> None:
+    assert {fault.kind for fault in schedule(len(FOREMOST), 5, tuple(KINDS))} == set(FOREMOST)
     assert {fault.kind for fault in schedule(len(KINDS), 3, tuple(KINDS))} == set(KINDS)
     assert schedule(50, 3, tuple(KINDS)) == schedule(50, 3, tuple(KINDS))
