@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from flaky_cells import flaky
 
-from harness.errors import DeviceFault, DeviceGone
-from harness.results.document import RunDocument
 from harness.run import runner
-from harness.run.execute import CellJob, run_cell
 from harness.run.request import Overrides, make_request
-from harness.run.workers import Report
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
@@ -33,22 +28,6 @@ class Silent:
     def finished(self, job: str, outcome: str) -> None: ...
 
     def kept(self, cells: int) -> None: ...
-
-
-def flaky(folder: Path, job: CellJob, report: Report) -> RunDocument:
-    """Seed 0 is measured at the third attempt, seed 1 never, seed 2 has a fault, seed 3 is well."""
-    seed = job.task.seed
-    attempts = len(list(folder.glob(f"attempt-{seed}-*")))
-    (folder / f"attempt-{seed}-{attempts}").touch()
-    if seed == 0 and attempts == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if seed == 1 or (seed == 0 and attempts == 1):
-        error = DeviceGone("the cable")
-        error.add_note("the power of board b was cycled")
-        raise error
-    if seed == 2:
-        raise DeviceFault("it divided by zero")
-    return run_cell(job, report)
 
 
 def test_transport_errors_are_tried_again_and_recorded(
