@@ -27,8 +27,8 @@ T = TypeVar("T")
 Report = Callable[[int, int], None]
 """Called by a job as `report(done, total)`."""
 
-PRELOADED = ("harness.run.preloaded",)
-"""What the jobs import, once for all of them."""
+PRELOADED = ("harness.run.preloaded", "harness.cli")
+"""What the jobs import, once for all of them: what they do, and the main module of who started them."""
 _GATE_SECONDS = 0.5
 """How often a gate is asked again: other runs may have left."""
 _GRACE_SECONDS = 5.0
@@ -123,8 +123,15 @@ def run_jobs(
     try:
         while waiting or running:
             while (position := gate.admit([job.lane for job in waiting])) is not None:
-                running.append(_start(waiting.pop(position), expected, context))
-                on_start(running[-1].job)
+                job = waiting.pop(position)
+                on_start(job)
+                started = _start(job, expected, context)
+                if started is None:
+                    gate.leave(job.lane)
+                    died = JobDied(f"{job.title}: the process that starts jobs died")
+                    yield Outcome(job, error=died)
+                else:
+                    running.append(started)
             ready = wait([entry.connection for entry in running], _GATE_SECONDS)
             for entry in [entry for entry in running if entry.connection in ready]:
                 message = _receive(entry)
@@ -146,11 +153,17 @@ def run_jobs(
 
 def _start(
     job: Job[T], expected: tuple[type[Exception], ...], context: multiprocessing.context.ForkServerContext
-) -> _Running[T]:
+) -> _Running[T] | None:
+    """None: the fork server was killed meanwhile; the next job gets another."""
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(job.call, expected, theirs), name=job.title, daemon=True)
-    process.start()
-    theirs.close()
+    try:
+        process.start()
+    except (EOFError, ConnectionError):
+        ours.close()
+        return None
+    finally:
+        theirs.close()
     return _Running(job, process, ours)
 
 

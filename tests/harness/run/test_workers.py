@@ -5,14 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
 
 from harness.errors import UsageError
-from harness.run.workers import Job, JobCrashed, Report, run_jobs
+from harness.run.workers import Job, JobCrashed, JobDied, Report, run_jobs
 
 
 def double(number: int, report: Report) -> int:
@@ -74,6 +76,20 @@ def test_a_failed_job_does_not_stop_the_others() -> None:
     assert "nobody foresaw this" in str(found["bug"].error)
     assert "exit code -9" in str(found["killed"].error)
     assert found["good"].unwrap() == 2
+
+
+def test_a_fork_server_that_is_killed_costs_one_job() -> None:
+    list(run_jobs([Job("before", partial(double, 1))], ()))
+    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    os.kill(server, signal.SIGSTOP)
+    killer = threading.Timer(0.5, os.kill, (server, signal.SIGKILL))  # while it is asked for a process
+    killer.start()
+    jobs = [Job(str(number), partial(double, number)) for number in (1, 2)]
+    first, second = run_jobs(jobs, (UsageError,))
+    killer.join()
+    assert isinstance(first.error, JobDied)
+    assert str(first.error) == "1: the process that starts jobs died"
+    assert second.unwrap() == 4
 
 
 def wait_for_pids(marker: Path) -> list[int]:
