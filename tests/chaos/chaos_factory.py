@@ -19,18 +19,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-import harness.devices.qemu
-import harness.run.execute
-import harness.run.request
-import harness.run.runner as runner
-import reports
-from harness import cli
-from harness.provenance import source_digest
-from harness.run.builds import Builds
+if (
+    __name__ == "__main__"
+):  # each job of a run imports this module under another name, and needs nothing of it
+    import harness.devices.qemu
+    import harness.run.execute
+    import harness.run.request
+    import harness.run.runner as runner
+    import reports
+    from harness import cli
+    from harness.provenance import source_digest
+    from harness.run.builds import Builds
 
-STEP_SECONDS = 6.0
-_RUN_SUITE = runner.run_suite
-__all__ = ["harness", "reports"]
+    _RUN_SUITE = runner.run_suite
+    __all__ = ["harness", "reports"]
 
 
 def run(told: dict[str, Any]) -> NoReturn:
