@@ -71,8 +71,14 @@ def package_versions() -> dict[str, str]:
     """Versions of the libraries that figures pass through."""
     versions = {"python": platform.python_version()}
     for name in _PACKAGES:
-        versions[name] = importlib.metadata.version(name)
+        versions[name] = package_version(name)
     return versions
+
+
+@functools.cache
+def package_version(name: str) -> str:
+    """Of an installed distribution. Kept, because looking one up reads every folder of packages."""
+    return importlib.metadata.version(name)
 
 
 @functools.cache

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-from importlib.metadata import version
 
 from harness.deadline import Deadline
 from harness.devices.base import Diagnosis
@@ -19,6 +18,7 @@ from harness.devices.gdbrsp.probe import GdbRemoteProbe
 from harness.devices.probe_session import open_session
 from harness.devices.process import ChildProcess
 from harness.errors import DeviceError, TargetError, ToolMissingError
+from harness.provenance import package_version
 from harness.targets import Target
 
 PROGRAM = "qemu-system-arm"
@@ -62,7 +62,7 @@ class QemuDevice(EmulatedDevice):
             debug.close()
             self.close()
             raise
-        self.versions = {"qemu": emulator, "pyocd": version("pyocd"), "icount": _ICOUNT}
+        self.versions = {"qemu": emulator, "pyocd": package_version("pyocd"), "icount": _ICOUNT}
 
     def close(self) -> None:
         # The emulator goes first: pyOCD's orderly disconnect has nothing to leave behind.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy.ma
 import numpy.random
+import PIL.ImageFile
 import skimage.data
 
 import harness.devices.qemu
 import harness.run.execute
+from harness.provenance import package_version, package_versions
 
-__all__ = ["harness", "numpy"]
+__all__ = ["PIL", "harness", "numpy"]
 
-# scikit-image imports what it is asked for when it is asked.
-LOADED = (skimage.data.lfw_subset,)
+# scikit-image imports what it is asked for when it is asked; versions are kept.
+LOADED = (skimage.data.lfw_subset, package_versions(), package_version("pyocd"))
