@@ -214,7 +214,7 @@ class Convolution(OperatorKind):
 
     def scratch_bytes(self, op: Operator, graph: Graph) -> int:
         if self.depthwise:
-            return depthwise_scratch(geometry(op))
+            return depthwise_scratch(geometry(op), masked=op.find_output("mask") is not None)
         return conv2d_scratch(geometry(op), split=is_split(op))
 
 

@@ -14,9 +14,13 @@ from engine.operators.reference import AddParameters
 NARROW_CHANNELS = (8, 16, 24)
 """Input channels of pointwise convolutions that have kernels of their own: their sums are short."""
 DEPTHWISE_KERNELS = (3, 5, 7)
-WINDOW_SLOTS = {3: 18, 5: 20, 7: 14}
-"""Rows, with padding, that the window of a small image holds in a depthwise kernel, by kernel size."""
-WINDOW_BYTES = 4096
+WINDOW_SLOTS = {
+    **{(3, 1): (4, 6, 10, 18), (3, 2): (5, 9, 18)},
+    **{(5, 1): (20,), (5, 2): (20,), (7, 1): (14,), (7, 2): (14,)},
+}
+"""Rows, with padding, that a window of a small image or of a strip of rows holds, ascending, by kernel size
+and stride of the depthwise kernel."""
+WINDOW_BYTES = 5632
 """The largest of these windows."""
 DEPTHWISE_SHIFT = 8
 """At most: an int8 weight shifted by it is an int16."""
@@ -62,7 +66,8 @@ def conv2d(g: ConvGeometry, *, split: bool) -> Choice:
             path, why = "pointwise_odd", f"{g.in_channels} input channels"
         return Choice(f"tb_conv2d_{path}_i8", path, why)
     if (g.kernel_height, g.kernel_width, g.in_channels) == (3, 3, 3) and not split:
-        return Choice("tb_conv2d_stem_i8", "stem")
+        path = "stem_s2" if g.stride == 2 else "stem"
+        return Choice(f"tb_conv2d_{path}_i8", path)
     return Choice("tb_conv2d_general_i8", "general", _not_pointwise(g))
 
 
@@ -82,11 +87,12 @@ def depthwise_quads(g: ConvGeometry) -> int:
     return (tiles - 1) * g.stride + (tile_words + 1) // 2
 
 
-def depthwise_holds_image(g: ConvGeometry) -> bool:
-    """Whether the window of a fast depthwise kernel can hold all rows given at once."""
-    slots = WINDOW_SLOTS[g.kernel_height]
+def depthwise_window(g: ConvGeometry) -> int:
+    """Rows of the smallest window that holds all rows given at once in a fast depthwise kernel; 0: none."""
     rows = (g.out_height - 1) * g.stride + g.kernel_height
-    return rows <= slots and 32 * depthwise_quads(g) * slots <= WINDOW_BYTES
+    row_bytes = 32 * depthwise_quads(g)
+    fitting = (slots for slots in WINDOW_SLOTS[g.kernel_height, g.stride] if rows <= slots)
+    return next((slots for slots in fitting if row_bytes * slots <= WINDOW_BYTES), 0)
 
 
 def depthwise_conv2d(g: ConvGeometry, *, shift: int) -> Choice:
@@ -94,7 +100,8 @@ def depthwise_conv2d(g: ConvGeometry, *, shift: int) -> Choice:
     why = why_not_square(g) or (f"shift {shift}" if shift > DEPTHWISE_SHIFT else "")
     if why:
         return Choice("tb_depthwise_general_i8", "general", why)
-    window = "image" if depthwise_holds_image(g) else "rows"
+    slots = depthwise_window(g)
+    window = f"window{slots}" if slots else "rows"
     path = f"{g.kernel_height}x{g.kernel_width}_s{g.stride}_{window}"
     return Choice(f"tb_depthwise_{path}_i8", path)
 
@@ -129,7 +136,9 @@ def conv2d_update(g: ConvGeometry) -> Choice:
 def depthwise_update(g: ConvGeometry) -> Choice:
     """int16 gradients; `short`: 32 bits hold the sums over the pixels."""
     if g.out_height * g.out_width <= SHORT_SUM:
-        return Choice("tb_depthwise_update_short_i16", "short")
+        square = (g.kernel_height, g.kernel_width, g.stride, g.padding) == (3, 3, 1, 1)
+        path = "short_3x3" if square else "short"
+        return Choice(f"tb_depthwise_update_{path}_i16", path)
     return Choice("tb_depthwise_update_general_i16", "general", f"{g.out_height}x{g.out_width} pixels")
 
 

@@ -7,13 +7,7 @@ those rows.
 from __future__ import annotations
 
 from engine.operators.geometry import ConvGeometry
-from engine.operators.kernel_choice import (
-    SHORT_SUM,
-    WINDOW_BYTES,
-    WINDOW_SLOTS,
-    depthwise_quads,
-    why_not_square,
-)
+from engine.operators.kernel_choice import SHORT_SUM, depthwise_quads, depthwise_window, why_not_square
 
 FORWARD_BLOCK_PIXELS = 120
 FORWARD_NARROW_PIXELS = 224
@@ -50,26 +44,27 @@ LARGEST_LANES = 8
 """TB_LANES at the most: channels that the plain depthwise kernel computes side by side."""
 
 
-def depthwise_scratch(g: ConvGeometry) -> int:
+def depthwise_scratch(g: ConvGeometry, *, masked: bool, slots: int | None = None) -> int:
     """Of any forward kernel of depthwise_conv2d: weights and a window of rows of a few channels.
 
-    Enough for any number of the image's rows, too.
+    slots: of the window (0: a ring of rows); None: of the one that is chosen.
     """
     slides = 2 * g.padding < min(g.kernel_height, g.kernel_width)
     rows = g.kernel_height if slides else (g.out_height - 1) * g.stride + g.kernel_height
     columns = (g.out_width - 1) * g.stride + g.kernel_width
     plain = LARGEST_LANES * (rows * columns + g.kernel_height * g.kernel_width)
-    return max(plain, 0 if why_not_square(g) else _depthwise_planes(g))
+    if why_not_square(g):
+        return plain
+    return max(plain, _depthwise_planes(g, masked, depthwise_window(g) if slots is None else slots))
 
 
-def _depthwise_planes(g: ConvGeometry) -> int:
+def _depthwise_planes(g: ConvGeometry, masked: bool, slots: int) -> int:
     """Of the fast ones: int16 planes of four channels, their tables of weights, a byte of mask a tile."""
-    kernel, tiles, quads = g.kernel_height, -(-g.out_width // 4), depthwise_quads(g)
-    slots, rows = kernel, 1
-    if 32 * quads * WINDOW_SLOTS[kernel] <= WINDOW_BYTES:
-        slots = WINDOW_SLOTS[kernel]
-        rows = min(g.out_height, (slots - kernel) // g.stride + 1)
-    return 32 * quads * slots + 16 * (2 * kernel - 1) * (kernel - 1) + 4 * tiles * rows
+    kernel = g.kernel_height
+    rows = g.out_height if slots else 1
+    tables = 0 if kernel == 3 and slots else 16 * (2 * kernel - 1) * (kernel - 1)
+    mask = 4 * -(-g.out_width // 4) * rows if masked else 0
+    return 32 * depthwise_quads(g) * (slots or kernel) + tables + mask
 
 
 GRADIENT_SLOTS = 12

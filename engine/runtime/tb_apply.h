@@ -34,9 +34,9 @@ void tb_apply_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, uin
                  const float *rates, uint32_t count);
 
 /* The same with gradients sum * power (a power of two), for neighbouring weights of one rate. Sums lie in groups of four,
- * every `step`, the last one whole too, and are overwritten. */
+ * every `step`, the last one filled up with 0, and are overwritten. Up to weight `end` may be read, and written as it is. */
 void tb_apply_sums_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, int32_t *sums, uint32_t step,
-                      float power, float rate, uint32_t count);
+                      float power, float rate, uint32_t count, uint32_t end);
 
 /* Move biases by -rate * gradient, kept within +-limit, which is 2^30 at the most. `gradients` is overwritten. */
 void tb_apply_biases(const tb_stream_t *stream, int32_t *biases, float *gradients, uint32_t count, int32_t limit);

@@ -30,28 +30,45 @@ TB_NOINLINE void nearest_steps(int32_t *sums, uint32_t step, uint32_t groups, fl
       : "s4", "s5", "s6", "s7", "cc", "memory");
 }
 
-/* tb_uniform of four neighbours at once; VMLA rounds the product before it adds. */
-TB_NOINLINE void stochastic_steps(int32_t *sums, uint32_t step, uint32_t groups, float rate, uint32_t position) {
+/* Move whole groups by stochastic steps: tb_uniform of four neighbours at once; VMLA rounds the product before it adds; while the
+ * processor rounds towards minus infinity, VCVTR is floor. Steps are below 2^31, so no sum wraps.
+ * r0: weights; r1: sums; r2: bytes from group to group; r3: groups; r4: position; r11, r12: to nearest, towards minus infinity. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* the assembly finds them in r0 to r3 and on the stack */
+__attribute__((naked, noinline)) static void move_stochastic(int8_t *weights, const int32_t *sums, uint32_t bytes, uint32_t groups,
+                                                             uint32_t position, uint32_t rate) {
   __asm volatile(
-      "1: add r5, %[at], #1\n add r6, %[at], #2\n add r8, %[at], #3\n"
-      "eor r4, %[at], %[at], lsr #16\n eor r5, r5, r5, lsr #16\n"
-      "eor r6, r6, r6, lsr #16\n eor r8, r8, r8, lsr #16\n add %[at], %[at], #4\n"
-      "mul r4, r4, %[a]\n mul r5, r5, %[a]\n mul r6, r6, %[a]\n mul r8, r8, %[a]\n"
-      "eor r4, r4, r4, lsr #15\n eor r5, r5, r5, lsr #15\n eor r6, r6, r6, lsr #15\n eor r8, r8, r8, lsr #15\n"
-      "mul r4, r4, %[b]\n mul r5, r5, %[b]\n mul r6, r6, %[b]\n mul r8, r8, %[b]\n"
-      "eor r4, r4, r4, lsr #16\n eor r5, r5, r5, lsr #16\n eor r6, r6, r6, lsr #16\n eor r8, r8, r8, lsr #16\n"
-      "lsr r4, r4, #8\n lsr r5, r5, #8\n lsr r6, r6, #8\n lsr r8, r8, #8\n"
-      "vmov s4, s5, r4, r5\n vmov s6, s7, r6, r8\n"
-      "vldmia %[sums], {s8-s11}\n"
+      "push {r4-r11, lr}\n"
+      "ldrd r4, r5, [sp, #36]\n"
+      "vmov s15, r5\n"
+      "movw r9, #0x352d\n movt r9, #0x7feb\n movw r10, #0xa68b\n movt r10, #0x846c\n"
+      "vmrs r11, fpscr\n orr r12, r11, #0x800000\n"
+      "1: add r6, r4, #1\n add r7, r4, #2\n add r8, r4, #3\n"
+      "eor r5, r4, r4, lsr #16\n eor r6, r6, r6, lsr #16\n eor r7, r7, r7, lsr #16\n eor r8, r8, r8, lsr #16\n"
+      "add r4, #4\n"
+      "mul r5, r5, r9\n mul r6, r6, r9\n mul r7, r7, r9\n mul r8, r8, r9\n"
+      "eor r5, r5, r5, lsr #15\n eor r6, r6, r6, lsr #15\n eor r7, r7, r7, lsr #15\n eor r8, r8, r8, lsr #15\n"
+      "mul r5, r5, r10\n mul r6, r6, r10\n mul r7, r7, r10\n mul r8, r8, r10\n"
+      "eor r5, r5, r5, lsr #16\n eor r6, r6, r6, lsr #16\n eor r7, r7, r7, lsr #16\n eor r8, r8, r8, lsr #16\n"
+      "lsr r5, r5, #8\n lsr r6, r6, #8\n lsr r7, r7, #8\n lsr r8, r8, #8\n"
+      "vmov s4, s5, r5, r6\n vmov s6, s7, r7, r8\n"
+      "vldmia r1, {s8-s11}\n"
       "vcvt.f32.u32 s4, s4, #24\n vcvt.f32.u32 s5, s5, #24\n vcvt.f32.u32 s6, s6, #24\n vcvt.f32.u32 s7, s7, #24\n"
       "vcvt.f32.s32 s8, s8\n vcvt.f32.s32 s9, s9\n vcvt.f32.s32 s10, s10\n vcvt.f32.s32 s11, s11\n"
-      "vmla.f32 s4, s8, %[rate]\n vmla.f32 s5, s9, %[rate]\n vmla.f32 s6, s10, %[rate]\n vmla.f32 s7, s11, %[rate]\n"
-      "vstmia %[sums], {s4-s7}\n"
-      "add %[sums], %[sums], %[step]\n subs %[groups], #1\n bne 1b\n"
-      : [sums] "+r"(sums), [groups] "+l"(groups), [at] "+r"(position)
-      : [step] "r"(4 * step), [rate] "t"(rate), [a] "r"(0x7feb352du), [b] "r"(0x846ca68bu)
-      : "r4", "r5", "r6", "r8", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "cc", "memory");
+      "vmla.f32 s4, s8, s15\n vmla.f32 s5, s9, s15\n vmla.f32 s6, s10, s15\n vmla.f32 s7, s11, s15\n"
+      "ldr lr, [r0]\n"
+      "vmsr fpscr, r12\n"
+      "vcvtr.s32.f32 s4, s4\n vcvtr.s32.f32 s5, s5\n vcvtr.s32.f32 s6, s6\n vcvtr.s32.f32 s7, s7\n"
+      "vmsr fpscr, r11\n"
+      "vmov r5, r6, s4, s5\n vmov r7, r8, s6, s7\n"
+      "sxtab r5, r5, lr\n sxtab r6, r6, lr, ror #8\n sxtab r7, r7, lr, ror #16\n sxtab r8, r8, lr, ror #24\n"
+      "ssat r5, #8, r5\n ssat r6, #8, r6\n ssat r7, #8, r7\n ssat r8, #8, r8\n"
+      "bfi r5, r6, #8, #8\n bfi r5, r7, #16, #8\n bfi r5, r8, #24, #8\n"
+      "str r5, [r0], #4\n"
+      "add r1, r2\n subs r3, #1\n bne 1b\n"
+      "pop {r4-r11, pc}\n");
 }
+#pragma GCC diagnostic pop
 
 /* While the processor rounds towards minus infinity, VCVTR is floor. */
 TB_NOINLINE void floor_steps(int32_t *steps, uint32_t step, uint32_t groups) {
@@ -68,7 +85,7 @@ TB_NOINLINE void floor_steps(int32_t *steps, uint32_t step, uint32_t groups) {
       : "s0", "s1", "s2", "s3", "cc", "memory");
 }
 
-/* floor_steps and the weights in one. Steps are below 2^31, so no sum wraps. */
+/* floor_steps and the weights in one. */
 TB_NOINLINE void add_floors(int8_t *weights, const int32_t *steps, uint32_t step, uint32_t groups) {
   uint32_t mode, word;
   __asm volatile(
@@ -93,10 +110,6 @@ TB_NOINLINE void nearest_steps(int32_t *sums, uint32_t step, uint32_t groups, fl
   plain_steps(sums, step, groups, rate, 0, 0);
 }
 
-TB_NOINLINE void stochastic_steps(int32_t *sums, uint32_t step, uint32_t groups, float rate, uint32_t position) {
-  plain_steps(sums, step, groups, rate, position, 1);
-}
-
 /* The largest integers not above the steps, in their place. */
 TB_NOINLINE void floor_steps(int32_t *steps, uint32_t step, uint32_t groups) {
   for (; groups > 0; groups--, steps += step) {
@@ -117,6 +130,14 @@ TB_NOINLINE void add_floors(int8_t *weights, const int32_t *steps, uint32_t step
       weights[k] = (int8_t)tb_clamp_i32(weights[k] + tb_floor_f32(moved), -128, 127);
     }
   }
+}
+
+/* Move whole groups of weights by stochastic steps; `bytes` from group to group of sums. rate: a float, as its bits. */
+TB_NOINLINE void move_stochastic(int8_t *weights, int32_t *sums, uint32_t bytes, uint32_t groups, uint32_t position, uint32_t rate) {
+  float factor;
+  memcpy(&factor, &rate, sizeof factor);
+  plain_steps(sums, bytes / 4, groups, factor, position, 1);
+  add_floors(weights, sums, bytes / 4, groups);
 }
 #endif
 
@@ -169,8 +190,22 @@ static void apply_groups(const tb_stream_t *stream, int8_t *weights, uint32_t in
   }
 }
 
+/* Groups of weights, the first of them weight `index` of its tensor; no rule, rounded to the nearest or stochastically. */
+TB_INLINE void move_groups(const tb_stream_t *stream, int8_t *weights, uint32_t index, int32_t *sums, uint32_t step, uint32_t groups,
+                           float rate) {
+  if (groups == 0) return;
+  if (stream->update->rounding == TB_STOCHASTIC) {
+    uint32_t bits;
+    memcpy(&bits, &rate, sizeof bits);
+    move_stochastic(weights, sums, 4 * step, groups, stream->key + index, bits);
+  } else {
+    nearest_steps(sums, step, groups, rate);
+    add_floors(weights, sums, step, groups);
+  }
+}
+
 void tb_apply_sums_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, int32_t *sums, uint32_t step,
-                      float power, float rate, uint32_t count) {
+                      float power, float rate, uint32_t count, uint32_t end) {
   const tb_rounding_t rounding = stream->update->rounding;
   /* Exact unless it underflows, since power is one of two; where it is 1/4 at most, no step needs more than an int32. */
   const float together = rate * power, factor = rounding == TB_EXTENDED ? together * 256.0f : together;
@@ -196,22 +231,20 @@ void tb_apply_sums_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index
     return;
   }
 #endif
-  if (rounding == TB_STOCHASTIC) {
-    stochastic_steps(sums, step, groups, -factor, stream->key + index);
-  } else {
-    nearest_steps(sums, step, groups, -factor);
-  }
   if (rounding == TB_EXTENDED) {
+    nearest_steps(sums, step, groups, -factor);
     floor_steps(sums, step, groups);
     add_extended(weights, stream->update->low + index, sums, step, count);
     return;
   }
-  const uint32_t whole = count / 4, rest = count % 4;
-  if (whole > 0) add_floors(weights, sums, step, whole);
-  if (rest > 0) {
+  /* Sums of 0 move nothing, so the last group is a whole one too where weights of others follow. */
+  const uint32_t whole = index + 4 * groups <= end ? groups : count / 4;
+  move_groups(stream, weights, index, sums, step, whole, -factor);
+  if (whole < groups) {
     int8_t last[4] = {0, 0, 0, 0};
+    const uint32_t rest = count % 4;
     for (uint32_t k = 0; k < rest; k++) last[k] = weights[4 * whole + k];
-    add_floors(last, sums + whole * step, step, 1);
+    move_groups(stream, last, index + 4 * whole, sums + whole * step, step, 1, -factor);
     for (uint32_t k = 0; k < rest; k++) weights[4 * whole + k] = last[k];
   }
 }

@@ -151,6 +151,38 @@ static void expand_stem(const layer_t *s, uint32_t first, uint32_t count, uint32
   }
 }
 
+#if TB_DSP_ASM
+/* How many of `count` output pixels from `first` on make whole tiles in one row and see nothing outside the image. */
+static uint32_t inner_pixels(const layer_t *s, uint32_t first, uint32_t count) {
+  const tb_conv_t *conv = s->conv;
+  const int32_t ox = (int32_t)(first % conv->out_width);
+  const int32_t iy = (int32_t)(first / conv->out_width * conv->stride) - conv->pad_top;
+  if (iy < 0 || iy + 3 > conv->in_height || ox < s->inner.first || ox >= s->inner.end) return 0;
+  return tb_minimum(count, (uint32_t)(s->inner.end - ox)) & ~(TB_TILE_COLUMNS - 1u);
+}
+
+/* At stride 2: tiles of inner pixels straight from the image. */
+static void expand_stem_s2(const layer_t *s, uint32_t first, uint32_t count, uint32_t *columns) {
+  const tb_conv_t *conv = s->conv;
+  const uint32_t row = 3u * conv->in_width;
+  for (uint32_t some; count != 0; first += some, count -= some) {
+    some = inner_pixels(s, first, count);
+    if (some == 0) {
+      some = tb_minimum(TB_TILE_COLUMNS, count);
+      expand_stem(s, first, some, columns);
+      columns += words_of_tile(s);
+      continue;
+    }
+    const uint32_t iy = first / conv->out_width * 2u - conv->pad_top, ix = first % conv->out_width * 2u - conv->padding;
+    uint32_t *const end = columns + some / TB_TILE_COLUMNS * words_of_tile(s);
+    tb_expand_stem_tiles(s->x + iy * row + 3u * ix, row, columns, end, s->gap, s->add);
+    columns = end;
+  }
+}
+#else
+#define expand_stem_s2 expand_stem
+#endif
+
 static void expand_general(const layer_t *s, uint32_t first, uint32_t count, uint32_t *columns) {
   for (uint32_t some; count != 0; count -= some, columns += words_of_tile(s)) {
     some = tb_minimum(TB_TILE_COLUMNS, count);
@@ -319,5 +351,6 @@ KERNEL(tb_conv2d_pointwise_i8, expand_pointwise, , 1,
 KERNEL(tb_conv2d_pointwise_odd_i8, expand_pointwise_odd, , 1, tb_is_pointwise(conv) && weights->channels == NULL)
 KERNEL(tb_conv2d_pointwise_split_i8, expand_pointwise_split, , 1, tb_is_pointwise(conv) && weights->channels != NULL)
 KERNEL(tb_conv2d_stem_i8, expand_stem, _14, 0, tb_fits_stem(conv, weights))
+KERNEL(tb_conv2d_stem_s2_i8, expand_stem_s2, _14, 0, tb_fits_stem(conv, weights) && conv->stride == 2)
 KERNEL(tb_conv2d_general_i8, expand_general, , 0, 1)
 #endif

@@ -39,14 +39,17 @@ static void expand_pixels(const int16_t *gradient, uint32_t channels, uint32_t c
 /* Two neighbouring stored channels in pairs of output channels: `groups` > 0 of four. Returns the end of what it wrote. */
 static uint32_t *expand_groups(const int8_t *weights, uint32_t step, uint32_t groups, uint32_t *rows) {
 #if TB_DSP_ASM
+#define GROUP                                                                                        \
+  "ldrh r4, [%[w]]\n ldrh r5, [%[w], %[step]]\n"                                                     \
+  "ldrh r6, [%[w], %[step], lsl #1]\n ldrh r8, [%[w], %[step3]]\n"                                   \
+  "add %[w], %[w], %[step], lsl #2\n"                                                                \
+  "pkhbt r5, r4, r5, lsl #16\n pkhbt r8, r6, r8, lsl #16\n"                                          \
+  "sxtb16 r4, r5\n sxtb16 r5, r5, ror #8\n sxtb16 r6, r8\n sxtb16 r8, r8, ror #8\n"                 \
+  "stm %[rows]!, {r4, r5, r6, r8}\n"
   __asm volatile(
-      "1: ldrh r4, [%[w]]\n ldrh r5, [%[w], %[step]]\n"
-      "ldrh r6, [%[w], %[step], lsl #1]\n ldrh r8, [%[w], %[step3]]\n"
-      "add %[w], %[w], %[step], lsl #2\n"
-      "pkhbt r5, r4, r5, lsl #16\n pkhbt r8, r6, r8, lsl #16\n"
-      "sxtb16 r4, r5\n sxtb16 r5, r5, ror #8\n sxtb16 r6, r8\n sxtb16 r8, r8, ror #8\n"
-      "stm %[rows]!, {r4, r5, r6, r8}\n"
-      "subs %[groups], #1\n bne 1b\n"
+      "tst %[groups], #1\n bne 2f\n"
+      "1: " GROUP "2: " GROUP
+      "subs %[groups], #2\n bgt 1b\n"
       : [w] "+r"(weights), [rows] "+r"(rows), [groups] "+l"(groups)
       : [step] "r"(step), [step3] "r"(3 * step)
       : "r4", "r5", "r6", "r8", "cc", "memory");

@@ -109,7 +109,8 @@ static void update_block(const tb_stream_t *stream, int8_t *weights, const tb_pa
   int32_t sums[BLOCK] = {0};
   any_block(pairs, chunk, sums, channels, lanes);
   for (uint32_t o = 0; o < channels; o++) {
-    tb_apply_sums_i8(stream, weights, index + o * step, sums + o * TB_LANES, 4, power, rates[o], lanes);
+    tb_apply_sums_i8(stream, weights, index + o * step, sums + o * TB_LANES, 4, power, rates[o], lanes,
+                     index + o * step + lanes);
   }
 }
 

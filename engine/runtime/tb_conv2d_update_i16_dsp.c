@@ -189,7 +189,8 @@ static void update_block(const layer_t *layer, int8_t *weights, uint32_t first, 
     for (uint32_t r = 0; r < TB_TILE_ROWS && oc + r < out_channels; r++) {
       if (!all && (gradient >> (16 * r) & 0xffffu) == 0) continue;
       tb_apply_sums_i8(&layer->stream, weights, (oc + r) * layer->columns + first, layer->sums + r * TB_TILE_COLUMNS,
-                       SUMS, layer->power, learning_rate * scale[oc + r], end - first);
+                       SUMS, layer->power, learning_rate * scale[oc + r], end - first,
+                       layer->columns * out_channels);
     }
   }
 }

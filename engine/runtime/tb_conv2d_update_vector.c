@@ -161,7 +161,8 @@ static void conv2d_update(const tb_conv_t *conv, const int16_t *gradient, int32_
           const uint32_t index = ((oc + o) * taps + tap) * part.count + j;
           const float rate = step->learning_rate * update->scale[oc + o];
           if (!many) {
-            tb_apply_sums_i8(&stream, weights->trainable, index, sums + o * TB_WIDE, 4, power, rate, inputs.lanes);
+            tb_apply_sums_i8(&stream, weights->trainable, index, sums + o * TB_WIDE, 4, power, rate, inputs.lanes,
+                             index + inputs.lanes);
             continue;
           }
           for (uint32_t l = 0; l < inputs.lanes; l++) {

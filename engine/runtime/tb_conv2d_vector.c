@@ -282,5 +282,6 @@ KERNEL(tb_conv2d_pointwise_24_i8, 1, tb_fits_channels(conv, weights, 24))
 KERNEL(tb_conv2d_pointwise_odd_i8, 1, tb_is_pointwise(conv) && weights->channels == NULL)
 KERNEL(tb_conv2d_pointwise_split_i8, 1, tb_is_pointwise(conv) && weights->channels != NULL)
 KERNEL(tb_conv2d_stem_i8, 0, tb_fits_stem(conv, weights))
+KERNEL(tb_conv2d_stem_s2_i8, 0, tb_fits_stem(conv, weights) && conv->stride == 2)
 KERNEL(tb_conv2d_general_i8, 0, 1)
 #endif

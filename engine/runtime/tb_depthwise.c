@@ -139,22 +139,27 @@ void tb_depthwise_general_i8(const tb_conv_t *conv, const int8_t *x, const tb_we
 }
 
 #if !TB_DSP && !TB_VECTOR
-#define KERNEL(name, kernel, stride, image)                                                                            \
+#define KERNEL(name, kernel, stride, slots)                                                                            \
   void name(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,       \
             uint8_t *mask, void *scratch) {                                                                            \
-    TB_EXPECT(tb_fits_depthwise(conv, kernel, stride, image));                                                         \
+    TB_EXPECT(tb_fits_depthwise(conv, kernel, stride, slots));                                                         \
     tb_depthwise_general_i8(conv, x, weights, bias, y, mask, scratch);                                                 \
   }
-KERNEL(tb_depthwise_3x3_s1_image_i8, 3, 1, 1)
 KERNEL(tb_depthwise_3x3_s1_rows_i8, 3, 1, 0)
-KERNEL(tb_depthwise_3x3_s2_image_i8, 3, 2, 1)
+KERNEL(tb_depthwise_3x3_s1_window4_i8, 3, 1, 4)
+KERNEL(tb_depthwise_3x3_s1_window6_i8, 3, 1, 6)
+KERNEL(tb_depthwise_3x3_s1_window10_i8, 3, 1, 10)
+KERNEL(tb_depthwise_3x3_s1_window18_i8, 3, 1, 18)
 KERNEL(tb_depthwise_3x3_s2_rows_i8, 3, 2, 0)
-KERNEL(tb_depthwise_5x5_s1_image_i8, 5, 1, 1)
+KERNEL(tb_depthwise_3x3_s2_window5_i8, 3, 2, 5)
+KERNEL(tb_depthwise_3x3_s2_window9_i8, 3, 2, 9)
+KERNEL(tb_depthwise_3x3_s2_window18_i8, 3, 2, 18)
 KERNEL(tb_depthwise_5x5_s1_rows_i8, 5, 1, 0)
-KERNEL(tb_depthwise_5x5_s2_image_i8, 5, 2, 1)
+KERNEL(tb_depthwise_5x5_s1_window20_i8, 5, 1, 20)
 KERNEL(tb_depthwise_5x5_s2_rows_i8, 5, 2, 0)
-KERNEL(tb_depthwise_7x7_s1_image_i8, 7, 1, 1)
+KERNEL(tb_depthwise_5x5_s2_window20_i8, 5, 2, 20)
 KERNEL(tb_depthwise_7x7_s1_rows_i8, 7, 1, 0)
-KERNEL(tb_depthwise_7x7_s2_image_i8, 7, 2, 1)
+KERNEL(tb_depthwise_7x7_s1_window14_i8, 7, 1, 14)
 KERNEL(tb_depthwise_7x7_s2_rows_i8, 7, 2, 0)
+KERNEL(tb_depthwise_7x7_s2_window14_i8, 7, 2, 14)
 #endif

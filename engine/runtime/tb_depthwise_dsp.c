@@ -1,4 +1,5 @@
-/* tb_depthwise_dsp.c: depthwise convolution with DSP instructions: square kernels of 3, 5 or 7 at stride 1 or 2.
+/* tb_depthwise_dsp.c: depthwise convolution with DSP instructions: square kernels of 3, 5 or 7 at stride 1 or 2. Rows that a
+ * window holds at once, where the kernel is 3 x 3: tb_depthwise_window.c.
  *
  * Four channels at a time: the rows that are needed are transposed into planes (tb_depthwise_planes.h), then tiles of 1 x 4
  * outputs are computed, one channel after the other. Of a small image all rows are taken at once; else a row of outputs at a
@@ -9,65 +10,12 @@
  */
 #include "tb_depthwise_group.h"
 #include "tb_depthwise_tile.h"
+#include "tb_depthwise_window.h"
 #include "tb_fits.h"
 
 #if TB_DSP
 
 #define LARGEST_SLOTS 20u
-
-/* Bit `column` of each of the four bytes of `bits`, whose upper halves are 0. The terms of the product do not meet. */
-TB_INLINE uint32_t gather(uint32_t bits, uint32_t column) {
-  return ((bits & (0x01010101u << column)) * 0x01020408u) >> (24u + column);
-}
-
-/* The bits of up to four pixels, half a byte each. No other group has this half; the first of two writes the whole. */
-TB_INLINE void write_pixels(uint8_t *mask, uint32_t distance, uint32_t kept, uint32_t pixels, int high) {
-  TB_UNROLL_BLOCK
-  for (uint32_t i = 0; i < pixels; i++, mask += distance) {
-    *mask = (uint8_t)(high ? *mask | gather(kept, i) << 4 : gather(kept, i));
-  }
-}
-
-TB_INLINE void write_halves(const tb_group_t *group, uint8_t *mask, uint32_t rows, int high) {
-  const uint32_t width = group->conv->out_width, bytes = group->conv->out_channels / 8u, row_bytes = width * bytes;
-  const uint8_t *bits = group->bits;
-  for (uint32_t left = width; left != 0; left -= tb_minimum(TB_QUAD, left), mask += TB_QUAD * bytes) {
-    uint8_t *byte = mask;
-    if (left >= TB_QUAD) {
-      for (uint32_t i = rows; i != 0; i--, bits += TB_GROUP, byte += row_bytes) {
-        write_pixels(byte, bytes, tb_load32(bits) ^ 0x0f0f0f0fu, TB_QUAD, high);
-      }
-    } else {
-      for (uint32_t i = rows; i != 0; i--, bits += TB_GROUP, byte += row_bytes) {
-        const uint32_t kept = tb_load32(bits) ^ 0x0f0f0f0fu;
-        for (uint32_t x = 0; x < left; x++) write_pixels(byte + x * bytes, 0, kept >> x & 0x01010101u, 1, high);
-      }
-    }
-  }
-}
-
-/* Write the mask of some rows. `index`: bit of the first. */
-TB_NOINLINE void write_mask(const tb_group_t *group, uint8_t *mask, uint32_t index, uint32_t rows) {
-  const uint32_t width = group->conv->out_width, channels = group->conv->out_channels;
-  if (channels % 8u == 0) {
-    if (index % 8u == 0) {
-      write_halves(group, mask + index / 8u, rows, 0);
-    } else {
-      write_halves(group, mask + index / 8u, rows, 1);
-    }
-    return;
-  }
-  const uint32_t lanes = (1u << group->channels) - 1u;
-  const uint8_t *bits = group->bits;
-  for (uint32_t x = 0; x < width; x += TB_QUAD) {
-    for (uint32_t row = 0; row < rows; row++, bits += TB_GROUP) {
-      const uint32_t kept = tb_load32(bits) ^ 0x0f0f0f0fu, first = index + (row * width + x) * channels;
-      for (uint32_t i = 0; i < tb_minimum(TB_QUAD, width - x); i++) {
-        tb_mask_set(mask, first + i * channels, gather(kept, i) & lanes);
-      }
-    }
-  }
-}
 
 /* A run of tiles, `left` < 4 columns wide: computed aside, then stored, one channel after the other. */
 TB_NOINLINE void compute_narrow(const tb_group_t *group, const tb_tiles_t *tiles, uint32_t count, uint32_t left) {
@@ -159,7 +107,6 @@ TB_INLINE void open_channels(uint32_t *table, tb_channels_t *order, uint32_t cha
     open_channels(table, order, channels, kernel, kernel == slots);                               \
   }
 OPEN(3, 3)
-OPEN(3, 18)
 OPEN(5, 5)
 OPEN(5, 20)
 OPEN(7, 7)
@@ -208,7 +155,7 @@ TB_NOINLINE void forward_by_rows(const tb_group_t *group, uint8_t *mask, uint32_
     }
     compute(group, y, first_row);
     first_row = first_row >= stride ? first_row - stride : first_row + kernel - stride;
-    if (mask != NULL) write_mask(group, mask, index, 1);
+    if (mask != NULL) tb_write_depthwise_mask(conv, group->bits, group->channels, mask, index, 1);
   }
 }
 
@@ -243,7 +190,7 @@ static void forward(const tb_depthwise_path_t *path, const tb_conv_t *conv, cons
     if (path->slots != kernel) {
       take_image(&group, 0, (conv->out_height - 1u) * stride + kernel, 0);
       compute(&group, group.y, 0);
-      if (mask != NULL) write_mask(&group, mask, channel, conv->out_height);
+      if (mask != NULL) tb_write_depthwise_mask(conv, group.bits, group.channels, mask, channel, conv->out_height);
     } else {
       forward_by_rows(&group, mask, channel);
     }
@@ -256,20 +203,18 @@ static void forward(const tb_depthwise_path_t *path, const tb_conv_t *conv, cons
     static const tb_depthwise_path_t path = {slots, open_##slots, tb_take_rows_##slots,                          \
                                              tb_tiles_##kernel##_##stride##_##slots,                                   \
                                              tb_tiles_masked_##kernel##_##stride##_##slots};                           \
-    TB_EXPECT(tb_fits_depthwise(conv, kernel, stride, slots != kernel));                                               \
+    TB_EXPECT(tb_fits_depthwise(conv, kernel, stride, slots != kernel ? slots : 0));                                               \
     forward(&path, conv, x, weights, bias, y, mask, scratch);                                                          \
   }
-KERNEL(tb_depthwise_3x3_s1_image_i8, 3, 1, 18)
 KERNEL(tb_depthwise_3x3_s1_rows_i8, 3, 1, 3)
-KERNEL(tb_depthwise_3x3_s2_image_i8, 3, 2, 18)
 KERNEL(tb_depthwise_3x3_s2_rows_i8, 3, 2, 3)
-KERNEL(tb_depthwise_5x5_s1_image_i8, 5, 1, 20)
+KERNEL(tb_depthwise_5x5_s1_window20_i8, 5, 1, 20)
 KERNEL(tb_depthwise_5x5_s1_rows_i8, 5, 1, 5)
-KERNEL(tb_depthwise_5x5_s2_image_i8, 5, 2, 20)
+KERNEL(tb_depthwise_5x5_s2_window20_i8, 5, 2, 20)
 KERNEL(tb_depthwise_5x5_s2_rows_i8, 5, 2, 5)
-KERNEL(tb_depthwise_7x7_s1_image_i8, 7, 1, 14)
+KERNEL(tb_depthwise_7x7_s1_window14_i8, 7, 1, 14)
 KERNEL(tb_depthwise_7x7_s1_rows_i8, 7, 1, 7)
-KERNEL(tb_depthwise_7x7_s2_image_i8, 7, 2, 14)
+KERNEL(tb_depthwise_7x7_s2_window14_i8, 7, 2, 14)
 KERNEL(tb_depthwise_7x7_s2_rows_i8, 7, 2, 7)
 
 #else

@@ -36,7 +36,7 @@ struct tb_group {
 };
 
 /* By slots of the window. For whole groups and at least a quad of columns; the slow one for what is left. */
-tb_take_rows_t tb_take_rows_3, tb_take_rows_5, tb_take_rows_7, tb_take_rows_18, tb_take_rows_20, tb_take_rows_14;
+tb_take_rows_t tb_take_rows_3, tb_take_rows_5, tb_take_rows_7, tb_take_rows_20, tb_take_rows_14;
 tb_take_rows_t tb_take_rows_slowly;
 #endif
 

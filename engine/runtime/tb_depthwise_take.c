@@ -76,7 +76,7 @@ void tb_take_rows_slowly(const tb_group_t *group, uint32_t y, uint32_t count, ui
   void tb_take_rows_##slots(const tb_group_t *group, uint32_t y, uint32_t count, uint32_t slot) {             \
     take_rows(group, y, count, slot, kernel / 2u, slots);                                                     \
   }
-TAKE(3, 3) TAKE(3, 18)
+TAKE(3, 3)
 TAKE(5, 5) TAKE(5, 20)
 TAKE(7, 7) TAKE(7, 14)
 

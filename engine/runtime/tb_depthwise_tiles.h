@@ -24,8 +24,7 @@ typedef struct {
 typedef void tb_run_tiles_t(const tb_tiles_t *tiles); /* at least one tile, at least one channel */
 
 /* By kernel, stride and slots of the window: as many as the kernel has rows, or those of a small image. */
-tb_run_tiles_t tb_tiles_3_1_3, tb_tiles_3_2_3, tb_tiles_3_1_18, tb_tiles_3_2_18;
-tb_run_tiles_t tb_tiles_masked_3_1_3, tb_tiles_masked_3_2_3, tb_tiles_masked_3_1_18, tb_tiles_masked_3_2_18;
+tb_run_tiles_t tb_tiles_3_1_3, tb_tiles_3_2_3, tb_tiles_masked_3_1_3, tb_tiles_masked_3_2_3;
 tb_run_tiles_t tb_tiles_5_1_5, tb_tiles_5_2_5, tb_tiles_5_1_20, tb_tiles_5_2_20;
 tb_run_tiles_t tb_tiles_masked_5_1_5, tb_tiles_masked_5_2_5, tb_tiles_masked_5_1_20, tb_tiles_masked_5_2_20;
 tb_run_tiles_t tb_tiles_7_1_7, tb_tiles_7_2_7, tb_tiles_7_1_14, tb_tiles_7_2_14;

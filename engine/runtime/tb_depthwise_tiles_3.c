@@ -10,7 +10,7 @@ _Static_assert(offsetof(tb_tiles_t, bits_back) == 56, "the assembly knows where 
 /* r0-r5: weights, u and v of each row; r6-r9: sums; r10, r11: columns; r12: planes; lr: y.
  * Stack: end 0, bias 4, multiplier 8, zero 12, step 16, tile_step 20, three_steps 24, bits 28; then of the next channel, where
  * there is one: channels 32 (left), weights 36, biases 40, multipliers 44, planes_back 48, y_back 52, bits_back 56. */
-#define BEGIN(ahead)                              \
+#define BEGIN                                     \
   "push {r4-r11, lr}\n"                           \
   "add r1, r0, #44\n"                             \
   "ldm r1, {r1, r5-r7}\n" /* channels, planes_back, y_back, bits_back */ \
@@ -21,8 +21,8 @@ _Static_assert(offsetof(tb_tiles_t, bits_back) == 56, "the assembly knows where 
   "ldrd lr, r1, [r0, #8]\n" /* y, end */          \
   "add r0, #24\n"                                 \
   "ldm r0, {r4-r8}\n" /* zero, step, tile_step, three_steps, bits */ \
-  "add r12, #" ahead "\n"                         \
-  "add r1, #" ahead "\n"                          \
+  "add r12, #16\n"                                \
+  "add r1, #16\n"                                 \
   "mov r0, r2\n"                                  \
   "ldr r2, [sp, #8]\n ldr r2, [r2]\n"            \
   "ldr r3, [sp, #12]\n ldr r3, [r3]\n"           \
@@ -35,8 +35,8 @@ _Static_assert(offsetof(tb_tiles_t, bits_back) == 56, "the assembly knows where 
   "smmlar r7, r7, r10, r11\n"                     \
   "smmlar r8, r8, r10, r11\n"                     \
   "smmlar r9, r9, r10, r11\n"
-/* The next tile, or the first one of the next channel: its table is 40 bytes on, its plane `plane`. */
-#define NEXT(plane, move_bits)                    \
+/* The next tile, or the first one of the next channel: its table is 40 bytes on, its plane 24. */
+#define NEXT(move_bits)                           \
   "ldr r10, [sp]\n"                               \
   "cmp r12, r10\n"                                \
   "bne 1b\n"                                      \
@@ -50,14 +50,14 @@ _Static_assert(offsetof(tb_tiles_t, bits_back) == 56, "the assembly knows where 
   "stm r0, {r1-r4}\n"                             \
   "add r12, r5\n"                                 \
   "add lr, r6\n"                                  \
-  "add r6, r10, #" plane "\n"                     \
+  "add r6, r10, #24\n"                            \
   "stm sp, {r6, r8, r9}\n" move_bits              \
   "ldm r2, {r0-r5}\n"                             \
   "b 1b\n"                                        \
   "2: add sp, #60\n"                              \
   "pop {r4-r11, pc}\n"
 #define MOVE_BITS "ldr r3, [sp, #28]\n add r3, r7\n str r3, [sp, #28]\n"
-#define STORE(plane)                              \
+#define STORE                                     \
   SCALE                                           \
   "ldrd r10, r11, [sp, #16]\n"                    \
   "ssat r6, #8, r6\n"                             \
@@ -69,11 +69,11 @@ _Static_assert(offsetof(tb_tiles_t, bits_back) == 56, "the assembly knows where 
   "strb r8, [lr, r10, lsl #1]\n"                  \
   "add r6, r10, r10, lsl #1\n"                    \
   "strb r9, [lr, r6]\n"                           \
-  "add lr, r11\n" NEXT(plane, "")
+  "add lr, r11\n" NEXT("")
 
 /* Clamp a to r10, and a bit to r11: whether that changed it. */
 #define CLAMP(a) "ssat r10, #8, " a "\n eor " a ", " a ", r10\n cmp " a ", #1\n adc r11, r11, r11\n"
-#define STORE_MASKED(plane)                       \
+#define STORE_MASKED                              \
   SCALE                                           \
   "mov r11, #0\n"                                 \
   CLAMP("r9")                                     \
@@ -89,7 +89,7 @@ _Static_assert(offsetof(tb_tiles_t, bits_back) == 56, "the assembly knows where 
   "add lr, r9\n"                                  \
   "ldr r10, [sp, #28]\n"                          \
   "strb r11, [r10], #4\n"                         \
-  "str r10, [sp, #28]\n" NEXT(plane, MOVE_BITS)
+  "str r10, [sp, #28]\n" NEXT(MOVE_BITS)
 
 /* One row at stride 1. a, b, c, d: what the sums start from; from, last: where its first four columns and its last two lie. */
 #define ROW_1(u, v, a, b, c, d, from, last)       \
@@ -126,27 +126,16 @@ _Static_assert(offsetof(tb_tiles_t, bits_back) == 56, "the assembly knows where 
 
 /* With 3 slots quads are 96 bytes apart. r12 is 16 bytes ahead, so that the last load moves it on. */
 #define TILES_1_3                                                                                 \
-  BEGIN("16") FIRST_1("[r12, #-16]", "[r12, #80]") SECOND_1("[r12, #-8]", "[r12, #88]") THIRD_1("[r12]", "[r12, #96]!")
+  BEGIN FIRST_1("[r12, #-16]", "[r12, #80]") SECOND_1("[r12, #-8]", "[r12, #88]") THIRD_1("[r12]", "[r12, #96]!")
 #define TILES_2_3                                                                                 \
-  BEGIN("16") FIRST_2("[r12, #-16]", "[r12, #80]", "[r12, #176]")                                 \
+  BEGIN FIRST_2("[r12, #-16]", "[r12, #80]", "[r12, #176]")                                 \
       SECOND_2("[r12, #-8]", "[r12, #88]", "[r12, #184]") THIRD_2("[r12]", "[r12, #96]", "[r12, #192]!")
-/* With 18 slots they are 576 bytes apart. The first load moves r12 on, by a slot or two. */
-#define TILES_1_18                                                                                \
-  BEGIN("0") FIRST_1("[r12], #8", "[r12, #568]") SECOND_1("[r12]", "[r12, #576]") THIRD_1("[r12, #8]", "[r12, #584]")
-#define TILES_2_18                                                                                \
-  BEGIN("0") FIRST_2("[r12], #16", "[r12, #560]", "[r12, #1136]")                                 \
-      SECOND_2("[r12, #-8]", "[r12, #568]", "[r12, #1144]") THIRD_2("[r12]", "[r12, #576]", "[r12, #1152]")
-
 #define KERNEL(name, tiles, store) \
   __attribute__((naked)) void name(const tb_tiles_t *run) { __asm volatile(tiles store); }
-KERNEL(tb_tiles_3_1_3, TILES_1_3, STORE("24"))
-KERNEL(tb_tiles_3_2_3, TILES_2_3, STORE("24"))
-KERNEL(tb_tiles_3_1_18, TILES_1_18, STORE("144"))
-KERNEL(tb_tiles_3_2_18, TILES_2_18, STORE("144"))
-KERNEL(tb_tiles_masked_3_1_3, TILES_1_3, STORE_MASKED("24"))
-KERNEL(tb_tiles_masked_3_2_3, TILES_2_3, STORE_MASKED("24"))
-KERNEL(tb_tiles_masked_3_1_18, TILES_1_18, STORE_MASKED("144"))
-KERNEL(tb_tiles_masked_3_2_18, TILES_2_18, STORE_MASKED("144"))
+KERNEL(tb_tiles_3_1_3, TILES_1_3, STORE)
+KERNEL(tb_tiles_3_2_3, TILES_2_3, STORE)
+KERNEL(tb_tiles_masked_3_1_3, TILES_1_3, STORE_MASKED)
+KERNEL(tb_tiles_masked_3_2_3, TILES_2_3, STORE_MASKED)
 #else
 typedef int tb_depthwise_tiles_3_is_empty; /* a file of C needs a declaration */
 #endif

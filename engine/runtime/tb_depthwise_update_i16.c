@@ -140,20 +140,51 @@ TB_NOINLINE int32_t sum_one(const tb_pairs_t *pairs, const int16_t *g_row, const
   return acc;
 }
 
-void tb_depthwise_update_short_i16(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
-                                   const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step,
-                                   void *scratch) {
+/* Add what a row of one channel gives three neighbouring kernel positions, at stride 1 and padded by 1: an input meets the
+ * gradients behind it, above it and before it. `width` > 0 pixels, `distance` values apart. */
+TB_INLINE void add_three(const int16_t *g, const int8_t *x, uint32_t width, uint32_t distance, int32_t zero, int32_t *sums) {
+  int32_t before = 0, here = *g, a = 0, b = 0, c = 0;
+  for (uint32_t left = width - 1; left != 0; left--, x += distance) {
+    const int32_t value = *x - zero, behind = *(g += distance);
+    a += value * behind;
+    b += value * here;
+    c += value * before;
+    before = here, here = behind;
+  }
+  sums[0] += a;
+  sums[1] += b + (*x - zero) * here;
+  sums[2] += c + (*x - zero) * before;
+}
+
+/* sums of the 9 kernel positions of one channel, 0 at first. */
+TB_NOINLINE void sum_nine(const tb_conv_t *conv, const int16_t *g, const int8_t *x, int32_t *sums) {
+  const uint32_t width = conv->out_width, height = conv->out_height, distance = conv->out_channels, row = width * distance;
+  const int32_t zero = conv->in_zero;
+  for (uint32_t y = 0; y < height; y++, g += row, x += row) {
+    if (y > 0) add_three(g, x - row, width, distance, zero, sums);
+    add_three(g, x, width, distance, zero, sums + 3);
+    if (y + 1 < height) add_three(g, x + row, width, distance, zero, sums + 6);
+  }
+}
+
+/* `square`: 3 x 3, stride 1, padded by 1. */
+TB_INLINE void update_short(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,
+                            const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step, void *scratch,
+                            int square) {
   const tb_part_t part = tb_trainable_part(weights, conv->in_channels);
   const tb_stream_t stream = tb_open_stream(update, step);
   const uint32_t taps = (uint32_t)conv->kernel_height * conv->kernel_width, distance = (taps + 3u) & ~3u;
   const float power = tb_power_of_two(exponent);
   int32_t *const sums = (int32_t *)scratch; /* [channel][tap], a channel's in groups of four */
-  TB_EXPECT(tb_fits_short_sum(conv));
   for (uint32_t j = 0, lanes; j < part.count; j += lanes) {
     lanes = tb_minimum(LANES, part.count - j);
     const int neighbours = lanes == LANES && tb_are_neighbours(&part, j, LANES);
     for (uint32_t i = 0; i < lanes * distance; i++) sums[i] = 0;
-    for (uint32_t tap = 0; tap < taps; tap++) {
+    for (uint32_t l = 0; square && !neighbours && l < lanes; l++) {
+      const uint32_t channel = tb_channel(&part, j + l);
+      sum_nine(conv, gradient + channel, x + channel, sums + l * distance);
+    }
+    for (uint32_t tap = 0; (!square || neighbours) && tap < taps; tap++) {
       const tb_pairs_t pairs = tb_pairs_of(conv, tap);
       if (neighbours) {
         sum_lanes(&pairs, gradient + tb_channel(&part, j), x + tb_channel(&part, j), sums + tap, distance);
@@ -166,7 +197,17 @@ void tb_depthwise_update_short_i16(const tb_conv_t *conv, const int16_t *gradien
     }
     for (uint32_t l = 0; l < lanes; l++) {
       const float rate = step->learning_rate * update->scale[tb_channel(&part, j + l)];
-      tb_apply_sums_i8(&stream, weights->trainable, (j + l) * taps, sums + l * distance, 4, power, rate, taps);
+      tb_apply_sums_i8(&stream, weights->trainable, (j + l) * taps, sums + l * distance, 4, power, rate, taps,
+                       part.count * taps);
     }
   }
 }
+
+#define KERNEL(name, square, condition)                                                                                \
+  void name(const tb_conv_t *conv, const int16_t *gradient, int32_t exponent, const int8_t *x,                         \
+            const tb_weights_t *weights, const tb_update_t *update, const tb_step_t *step, void *scratch) {            \
+    TB_EXPECT(condition);                                                                                              \
+    update_short(conv, gradient, exponent, x, weights, update, step, scratch, square);                                 \
+  }
+KERNEL(tb_depthwise_update_short_i16, 0, tb_fits_short_sum(conv))
+KERNEL(tb_depthwise_update_short_3x3_i16, 1, tb_fits_short_sum(conv) && tb_fits_square(conv, 3, 1))

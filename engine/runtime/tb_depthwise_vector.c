@@ -197,22 +197,27 @@ ROW(row_5_2, 5, 2)
 ROW(row_7_1, 7, 1)
 ROW(row_7_2, 7, 2)
 
-#define KERNEL(name, kernel, stride, image, row)                                                                       \
+#define KERNEL(name, kernel, stride, slots, row)                                                                       \
   void name(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,       \
             uint8_t *mask, void *scratch) {                                                                            \
-    TB_EXPECT(tb_fits_depthwise(conv, kernel, stride, image));                                                         \
+    TB_EXPECT(tb_fits_depthwise(conv, kernel, stride, slots));                                                         \
     depthwise(conv, x, weights, bias, y, mask, scratch, row);                                                          \
   }
-KERNEL(tb_depthwise_3x3_s1_image_i8, 3, 1, 1, row_3_1)
 KERNEL(tb_depthwise_3x3_s1_rows_i8, 3, 1, 0, row_3_1)
-KERNEL(tb_depthwise_3x3_s2_image_i8, 3, 2, 1, row_3_2)
+KERNEL(tb_depthwise_3x3_s1_window4_i8, 3, 1, 4, row_3_1)
+KERNEL(tb_depthwise_3x3_s1_window6_i8, 3, 1, 6, row_3_1)
+KERNEL(tb_depthwise_3x3_s1_window10_i8, 3, 1, 10, row_3_1)
+KERNEL(tb_depthwise_3x3_s1_window18_i8, 3, 1, 18, row_3_1)
 KERNEL(tb_depthwise_3x3_s2_rows_i8, 3, 2, 0, row_3_2)
-KERNEL(tb_depthwise_5x5_s1_image_i8, 5, 1, 1, row_5_1)
+KERNEL(tb_depthwise_3x3_s2_window5_i8, 3, 2, 5, row_3_2)
+KERNEL(tb_depthwise_3x3_s2_window9_i8, 3, 2, 9, row_3_2)
+KERNEL(tb_depthwise_3x3_s2_window18_i8, 3, 2, 18, row_3_2)
 KERNEL(tb_depthwise_5x5_s1_rows_i8, 5, 1, 0, row_5_1)
-KERNEL(tb_depthwise_5x5_s2_image_i8, 5, 2, 1, row_5_2)
+KERNEL(tb_depthwise_5x5_s1_window20_i8, 5, 1, 20, row_5_1)
 KERNEL(tb_depthwise_5x5_s2_rows_i8, 5, 2, 0, row_5_2)
-KERNEL(tb_depthwise_7x7_s1_image_i8, 7, 1, 1, row_7_1)
+KERNEL(tb_depthwise_5x5_s2_window20_i8, 5, 2, 20, row_5_2)
 KERNEL(tb_depthwise_7x7_s1_rows_i8, 7, 1, 0, row_7_1)
-KERNEL(tb_depthwise_7x7_s2_image_i8, 7, 2, 1, row_7_2)
+KERNEL(tb_depthwise_7x7_s1_window14_i8, 7, 1, 14, row_7_1)
 KERNEL(tb_depthwise_7x7_s2_rows_i8, 7, 2, 0, row_7_2)
+KERNEL(tb_depthwise_7x7_s2_window14_i8, 7, 2, 14, row_7_2)
 #endif

@@ -104,4 +104,10 @@ TB_INLINE void tb_expand_tiles(const int8_t *x, uint32_t terms, uint32_t *column
 }
 #endif
 
+#if TB_DSP_ASM
+/* Whole tiles of neighbouring pixels of a 3 x 3 convolution of 3 channels at stride 2: what they see of three rows, `row` bytes
+ * apart, the first of them at x; nothing of it is outside the image. The rest as for tb_expand_tiles. */
+void tb_expand_stem_tiles(const int8_t *x, uint32_t row, uint32_t *columns, const uint32_t *end, uint32_t gap, uint32_t add);
+#endif
+
 #endif

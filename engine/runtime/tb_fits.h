@@ -26,15 +26,17 @@ static inline int tb_fits_square(const tb_conv_t *conv, uint32_t kernel, uint32_
          conv->padding == kernel / 2;
 }
 
-static inline int tb_fits_image(const tb_conv_t *conv) {
+/* Whether a window of so many slots holds the rows given. */
+static inline int tb_fits_window(const tb_conv_t *conv, uint32_t slots) {
   const uint32_t kernel = conv->kernel_height, stride = conv->stride, tiles = (conv->out_width + 3u) / 4u;
-  const uint32_t slots = kernel == 3 ? 18 : (kernel == 5 ? 20 : 14), words = stride == 1 ? (kernel + 4) / 2 : (kernel + 7) / 2;
+  const uint32_t words = stride == 1 ? (kernel + 4) / 2 : (kernel + 7) / 2;
   const uint32_t quads = (tiles - 1) * stride + (words + 1) / 2;
-  return (conv->out_height - 1u) * stride + kernel <= slots && 32 * quads * slots <= 4096;
+  return (conv->out_height - 1u) * stride + kernel <= slots && 32 * quads * slots <= 5632;
 }
 
-static inline int tb_fits_depthwise(const tb_conv_t *conv, uint32_t kernel, uint32_t stride, int image) {
-  return tb_fits_square(conv, kernel, stride) && conv->shift <= 8 && (!image || tb_fits_image(conv));
+/* slots: of the window, 0 for a ring of rows. */
+static inline int tb_fits_depthwise(const tb_conv_t *conv, uint32_t kernel, uint32_t stride, uint32_t slots) {
+  return tb_fits_square(conv, kernel, stride) && conv->shift <= 8 && (slots == 0 || tb_fits_window(conv, slots));
 }
 
 static inline int tb_fits_short_sum(const tb_conv_t *conv) { return (uint32_t)conv->out_height * conv->out_width <= 256; }

@@ -90,12 +90,16 @@ tb_convolution_t tb_conv2d_pointwise_8_i8, tb_conv2d_pointwise_16_i8, tb_conv2d_
 tb_convolution_t tb_conv2d_pointwise_odd_i8;   /* any number of them */
 tb_convolution_t tb_conv2d_pointwise_split_i8; /* weights in two places */
 tb_convolution_t tb_conv2d_stem_i8;            /* 3 x 3 of 3 channels */
+tb_convolution_t tb_conv2d_stem_s2_i8;         /* the same at stride 2 */
 tb_convolution_t tb_conv2d_general_i8;
-/* Square kernels padded by half, by stride; `image`: a window holds all rows given at once, `rows`: those of an output row. */
-tb_convolution_t tb_depthwise_3x3_s1_image_i8, tb_depthwise_3x3_s1_rows_i8, tb_depthwise_3x3_s2_image_i8;
-tb_convolution_t tb_depthwise_3x3_s2_rows_i8, tb_depthwise_5x5_s1_image_i8, tb_depthwise_5x5_s1_rows_i8;
-tb_convolution_t tb_depthwise_5x5_s2_image_i8, tb_depthwise_5x5_s2_rows_i8, tb_depthwise_7x7_s1_image_i8;
-tb_convolution_t tb_depthwise_7x7_s1_rows_i8, tb_depthwise_7x7_s2_image_i8, tb_depthwise_7x7_s2_rows_i8;
+/* Square kernels padded by half, by stride; `windowN`: a window of N rows, padding included, holds all rows given at once;
+ * `rows`: one of as many rows as the kernel has. */
+tb_convolution_t tb_depthwise_3x3_s1_window4_i8, tb_depthwise_3x3_s1_window6_i8, tb_depthwise_3x3_s1_window10_i8;
+tb_convolution_t tb_depthwise_3x3_s1_window18_i8, tb_depthwise_3x3_s2_window5_i8, tb_depthwise_3x3_s2_window9_i8;
+tb_convolution_t tb_depthwise_3x3_s2_window18_i8, tb_depthwise_3x3_s1_rows_i8, tb_depthwise_3x3_s2_rows_i8;
+tb_convolution_t tb_depthwise_5x5_s1_rows_i8, tb_depthwise_5x5_s1_window20_i8, tb_depthwise_5x5_s2_rows_i8;
+tb_convolution_t tb_depthwise_5x5_s2_window20_i8, tb_depthwise_7x7_s1_rows_i8, tb_depthwise_7x7_s1_window14_i8;
+tb_convolution_t tb_depthwise_7x7_s2_rows_i8, tb_depthwise_7x7_s2_window14_i8;
 tb_convolution_t tb_depthwise_general_i8;
 typedef void tb_addition_t(const tb_add_t *add, const int8_t *a, const int8_t *b, int8_t *y, uint8_t *mask, uint32_t count);
 tb_addition_t tb_add_s22_i8, tb_add_s21_i8, tb_add_s20_i8, tb_add_s19_i8; /* by `shift` */
@@ -156,6 +160,7 @@ typedef void tb_update_i16_t(const tb_conv_t *conv, const int16_t *gradient, int
 tb_update_i16_t tb_conv2d_update_pointwise_i16, tb_conv2d_update_general_i16;
 tb_update_i16_t tb_conv2d_update_pointwise_long_i16, tb_conv2d_update_general_long_i16; /* sums over more than 256 pixels */
 tb_update_i16_t tb_depthwise_update_short_i16; /* sums over no more than 256 pixels */
+tb_update_i16_t tb_depthwise_update_short_3x3_i16; /* the same, 3 x 3, stride 1, padded by 1 */
 tb_update_i16_t tb_depthwise_update_general_i16;
 /* gradient: scaled, so within [-2^14, 2^14). */
 void tb_bias_update_i16(const int16_t *gradient, int32_t exponent, int32_t *bias, const tb_update_t *update,

@@ -142,7 +142,7 @@ class Case:
             case Kernel.CONV2D:
                 return scratch.conv2d_scratch(g, split=split)
             case Kernel.DEPTHWISE_CONV2D:
-                return scratch.depthwise_scratch(g)
+                return scratch.depthwise_scratch(g, masked=self.masked)
             case Kernel.DEPTHWISE_CONV2D_GRAD_INPUT_I16:
                 return scratch.depthwise_grad_scratch(g)
             case Kernel.DEPTHWISE_CONV2D_UPDATE_I16:

@@ -106,11 +106,12 @@ class Kernels:
         masked: bool = True,
         pad_top: int | None = None,
         function: str | None = None,
+        slots: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """The forward kernel chosen for it. Returns (y, mask), mask None unless `masked`.
 
-        function: another one. `pad_top`: `g` is of some rows of an image, with so many rows of padding
-        above them.
+        function: another one; slots: its depthwise window's. `pad_top`: `g` is of some rows of an image, with
+        so many rows of padding above them.
         """
         b = Buffers()
         shape = (g.out_height, g.out_width, g.out_channels)
@@ -124,7 +125,7 @@ class Kernels:
         split = weights.channels is not None
         if depthwise:
             choice = kernel_choice.depthwise_conv2d(g, shift=q.shift)
-            scratch = self._scratch(b, depthwise_scratch(g))
+            scratch = self._scratch(b, depthwise_scratch(g, masked=masked, slots=slots))
         else:
             choice = kernel_choice.conv2d(g, split=split)
             scratch = self._scratch(b, conv2d_scratch(g, split=split))
@@ -159,7 +160,7 @@ class Kernels:
         w = self._weights(b, weights, g)
         conv = self._conv(b, g, q)
         conv.pad_top = pad_top
-        scratch = self._scratch(b, depthwise_scratch(g))
+        scratch = self._scratch(b, depthwise_scratch(g, masked=masked))
         operands = (ctypes.byref(w), b.read(bias), y, mask if masked else None, scratch)
         function = kernel_choice.depthwise_conv2d(g, shift=q.shift).function
         self._call(function, ctypes.byref(conv), source, *operands)

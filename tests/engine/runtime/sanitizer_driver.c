@@ -60,17 +60,41 @@ static tb_step_t random_step(void) {
   return step;
 }
 
+/* engine/operators/kernel_choice.py: the windows of fast depthwise kernels, smallest first; the rest is a ring of rows, slots 0. */
+typedef struct {
+  uint32_t kernel, stride, slots;
+  tb_convolution_t *function;
+} depthwise_path_t;
+
+static const depthwise_path_t *depthwise_path(const tb_conv_t *conv) {
+  static const depthwise_path_t paths[] = {
+      {3, 1, 4, tb_depthwise_3x3_s1_window4_i8},   {3, 1, 6, tb_depthwise_3x3_s1_window6_i8},
+      {3, 1, 10, tb_depthwise_3x3_s1_window10_i8}, {3, 1, 18, tb_depthwise_3x3_s1_window18_i8},
+      {3, 1, 0, tb_depthwise_3x3_s1_rows_i8},      {3, 2, 5, tb_depthwise_3x3_s2_window5_i8},
+      {3, 2, 9, tb_depthwise_3x3_s2_window9_i8},   {3, 2, 18, tb_depthwise_3x3_s2_window18_i8},
+      {3, 2, 0, tb_depthwise_3x3_s2_rows_i8},      {5, 1, 20, tb_depthwise_5x5_s1_window20_i8},
+      {5, 1, 0, tb_depthwise_5x5_s1_rows_i8},      {5, 2, 20, tb_depthwise_5x5_s2_window20_i8},
+      {5, 2, 0, tb_depthwise_5x5_s2_rows_i8},      {7, 1, 14, tb_depthwise_7x7_s1_window14_i8},
+      {7, 1, 0, tb_depthwise_7x7_s1_rows_i8},      {7, 2, 14, tb_depthwise_7x7_s2_window14_i8},
+      {7, 2, 0, tb_depthwise_7x7_s2_rows_i8}};
+  for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+    if (tb_fits_depthwise(conv, paths[i].kernel, paths[i].stride, paths[i].slots)) return &paths[i];
+  }
+  return NULL;
+}
+
 /* engine/operators/scratch.py */
 static size_t depthwise_scratch(const tb_conv_t *conv) {
   const size_t kh = conv->kernel_height, kw = conv->kernel_width, stride = conv->stride, tiles = (conv->out_width + 3u) / 4u;
   const int slides = 2u * conv->padding < (kh < kw ? kh : kw);
   const size_t rows = slides ? kh : (conv->out_height - 1u) * stride + kh, columns = (conv->out_width - 1u) * stride + kw;
   const size_t plain = 8 * (rows * columns + kh * kw), words = stride == 1 ? (kh + 4) / 2 : (kh + 7) / 2;
-  if (!slides || kh != kw || (kh != 3 && kh != 5 && kh != 7)) return plain;
-  const size_t quads = (tiles - 1) * stride + (words + 1) / 2, small = kh == 3 ? 18 : (kh == 5 ? 20 : 14);
-  const size_t slots = 32 * quads * small <= 4096 ? small : kh, most = slots == kh ? 1 : (slots - kh) / stride + 1;
-  const size_t bits = 4 * tiles * (conv->out_height < most ? conv->out_height : most);
-  const size_t planes = 32 * quads * slots + 16 * (2 * kh - 1) * (kh - 1) + bits;
+  const depthwise_path_t *path = depthwise_path(conv);
+  if (path == NULL) return plain;
+  const size_t quads = (tiles - 1) * stride + (words + 1) / 2;
+  const size_t tables = kh == 3 && path->slots != 0 ? 0 : 16 * (2 * kh - 1) * (kh - 1);
+  const size_t bits = 4 * tiles * (path->slots != 0 ? conv->out_height : 1u);
+  const size_t planes = 32 * quads * (path->slots != 0 ? path->slots : kh) + tables + bits;
   return planes > plain ? planes : plain;
 }
 
@@ -97,16 +121,11 @@ static size_t update_scratch(const tb_conv_t *conv, size_t trainable) {
 
 /* engine/operators/kernel_choice.py */
 static tb_convolution_t *forward_kernel(const tb_conv_t *conv, const tb_weights_t *weights, int depthwise) {
-  static tb_convolution_t *const square[3][2][2] = {
-      {{tb_depthwise_3x3_s1_rows_i8, tb_depthwise_3x3_s1_image_i8}, {tb_depthwise_3x3_s2_rows_i8, tb_depthwise_3x3_s2_image_i8}},
-      {{tb_depthwise_5x5_s1_rows_i8, tb_depthwise_5x5_s1_image_i8}, {tb_depthwise_5x5_s2_rows_i8, tb_depthwise_5x5_s2_image_i8}},
-      {{tb_depthwise_7x7_s1_rows_i8, tb_depthwise_7x7_s1_image_i8}, {tb_depthwise_7x7_s2_rows_i8, tb_depthwise_7x7_s2_image_i8}}};
-  for (uint32_t kernel = 3; depthwise && kernel <= 7; kernel += 2) {
-    if (!tb_fits_depthwise(conv, kernel, conv->stride, 0) || conv->stride > 2) continue;
-    return square[kernel / 2 - 1][conv->stride - 1][tb_fits_image(conv)];
-  }
+  const depthwise_path_t *path = depthwise ? depthwise_path(conv) : NULL;
+  if (path != NULL) return path->function;
   if (depthwise) return tb_depthwise_general_i8;
-  if (!tb_is_pointwise(conv)) return tb_fits_stem(conv, weights) ? tb_conv2d_stem_i8 : tb_conv2d_general_i8;
+  if (tb_fits_stem(conv, weights)) return conv->stride == 2 ? tb_conv2d_stem_s2_i8 : tb_conv2d_stem_i8;
+  if (!tb_is_pointwise(conv)) return tb_conv2d_general_i8;
   if (weights->channels != NULL) return tb_conv2d_pointwise_split_i8;
   if (conv->in_channels == 8) return tb_conv2d_pointwise_8_i8;
   return conv->in_channels % 4 == 0 ? tb_conv2d_pointwise_i8 : tb_conv2d_pointwise_odd_i8;
@@ -157,6 +176,9 @@ static void depthwise_i16(const tb_conv_t *conv, const int8_t *x, const tb_weigh
   if (exponent > 3 + 16) abort();
   const size_t sums = 4 * 8 * (size_t)((conv->kernel_height * conv->kernel_width + 3) / 4 * 4);
   if (tb_fits_short_sum(conv)) tb_depthwise_update_short_i16(conv, g, -25, x, weights, update, step, allocate(sums));
+  if (tb_fits_short_sum(conv) && tb_fits_square(conv, 3, 1)) {
+    tb_depthwise_update_short_3x3_i16(conv, g, -25, x, weights, update, step, allocate(sums));
+  }
   tb_depthwise_update_general_i16(conv, g, -25, x, weights, update, step, NULL);
 }
 

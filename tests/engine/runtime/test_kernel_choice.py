@@ -17,15 +17,24 @@ from engine.operators.reference import ConvGeometry
 
 CONV2D_PATHS = [
     *("pointwise", "pointwise_8", "pointwise_16", "pointwise_24", "pointwise_odd", "pointwise_split"),
-    *("general", "stem"),
+    *("general", "stem", "stem_s2"),
 ]
 DEPTHWISE = [
-    (kernel, stride, window) for kernel in (3, 5, 7) for stride in (1, 2) for window in ("image", "rows")
+    (kernel, stride, slots)
+    for (kernel, stride), windows in kernel_choice.WINDOW_SLOTS.items()
+    for slots in (0, *windows)
 ]
 
 
 def forward(
-    kernels: Kernels, g: ConvGeometry, function: str, seed: int, share: float | None, masked: bool, shift: int
+    kernels: Kernels,
+    g: ConvGeometry,
+    function: str,
+    seed: int,
+    share: float | None,
+    masked: bool,
+    shift: int,
+    slots: int | None = None,
 ) -> None:
     """One call of a named kernel; depthwise where its name says so."""
     rng, depthwise = np.random.default_rng(seed), "depthwise" in function
@@ -42,7 +51,7 @@ def forward(
     q = Quantization(int(rng.choice([-128, -3, 127])), int(rng.choice([-128, 5])), multiplier, shift)
     stored = split_weights(weights, chosen)
     y, mask = kernels.convolution(
-        x, stored, bias, g, q, depthwise=depthwise, masked=masked, function=function
+        x, stored, bias, g, q, depthwise=depthwise, masked=masked, function=function, slots=slots
     )
     twin = reference.depthwise_conv2d if depthwise else reference.conv2d
     expected, expected_mask = twin(x, weights, bias, g, q.in_zero, multiplier, shift, q.out_zero)
@@ -54,7 +63,7 @@ def forward(
 SEEDS, SIZES = st.integers(0, 2**32 - 1), st.tuples(st.integers(1, 21), st.integers(1, 21))
 
 
-@pytest.mark.parametrize(("kernel", "stride", "window"), DEPTHWISE)
+@pytest.mark.parametrize(("kernel", "stride", "slots"), DEPTHWISE)
 @settings(max_examples=20, deadline=None)
 @given(
     size=SIZES,
@@ -68,7 +77,7 @@ def test_depthwise_kernels(
     kernels: Kernels,
     kernel: int,
     stride: int,
-    window: str,
+    slots: int,
     size: tuple[int, int],
     channels: int,
     share: float | None,
@@ -76,13 +85,17 @@ def test_depthwise_kernels(
     shift: int,
     seed: int,
 ) -> None:
-    """`rows` takes every shape that `image` takes, too."""
+    """A ring of rows takes every shape that a window takes, too, and a larger window what a smaller takes."""
     (height, width), padding = size, kernel // 2
-    out = [(s + 2 * padding - kernel) // stride + 1 for s in size]
+    if slots:
+        height = min(height, slots - kernel + 1)
+    out = [(s + 2 * padding - kernel) // stride + 1 for s in (height, width)]
     g = ConvGeometry(height, width, channels, *out, channels, kernel, kernel, stride, padding)
-    if window == "image" and not kernel_choice.depthwise_holds_image(g):
-        window = "rows"
-    forward(kernels, g, f"tb_depthwise_{kernel}x{kernel}_s{stride}_{window}_i8", seed, share, masked, shift)
+    if slots and 32 * kernel_choice.depthwise_quads(g) * slots > kernel_choice.WINDOW_BYTES:
+        slots = 0
+    window = f"window{slots}" if slots else "rows"
+    function = f"tb_depthwise_{kernel}x{kernel}_s{stride}_{window}_i8"
+    forward(kernels, g, function, seed, share, masked, shift, slots)
 
 
 @pytest.mark.parametrize("path", CONV2D_PATHS)
@@ -116,8 +129,8 @@ def test_convolution_kernels(
         inputs = max(2, inputs)
         g = ConvGeometry(height, width, inputs, height, width, outputs, 1, 1, 1, 0)
         share = 0.5
-    elif path == "stem":
-        stride = 1 + seed % 2
+    elif path.startswith("stem"):
+        stride = 2 if path == "stem_s2" else 1 + seed % 2
         out = [(s - 1) // stride + 1 for s in size]
         g = ConvGeometry(height, width, 3, *out, outputs, 3, 3, stride, 1)
     elif path == "general":
@@ -135,10 +148,12 @@ WRONG = [
     ("tb_conv2d_pointwise_odd_i8", "ConvGeometry(4, 4, 6, 2, 2, 8, 1, 1, 2, 0)"),
     ("tb_conv2d_pointwise_split_i8", POINTWISE),  # in one place
     ("tb_conv2d_stem_i8", SQUARE),
+    ("tb_conv2d_stem_s2_i8", "ConvGeometry(4, 4, 3, 4, 4, 8, 3, 3, 1, 1)"),
     ("tb_depthwise_3x3_s2_rows_i8", SQUARE),
     ("tb_depthwise_5x5_s1_rows_i8", SQUARE),
     ("tb_depthwise_3x3_s1_rows_i8", "ConvGeometry(4, 4, 8, 2, 2, 8, 3, 3, 1, 0)"),
-    ("tb_depthwise_3x3_s1_image_i8", "ConvGeometry(40, 40, 8, 40, 40, 8, 3, 3, 1, 1)"),
+    ("tb_depthwise_3x3_s1_window4_i8", SQUARE),
+    ("tb_depthwise_3x3_s1_window18_i8", "ConvGeometry(40, 40, 8, 40, 40, 8, 3, 3, 1, 1)"),
 ]
 
 

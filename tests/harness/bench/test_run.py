@@ -79,6 +79,32 @@ def test_small_cases_on_an_emulator(tmp_path: Path) -> None:
         assert entry.reference_instructions > entry.instructions
 
 
+def _square(height: int, width: int, channels: int, stride: int, *, stem: bool = False) -> ConvGeometry:
+    out = ((height - 1) // stride + 1, (width - 1) // stride + 1)
+    return ConvGeometry(height, width, 3 if stem else channels, *out, channels, 3, 3, stride, 1)
+
+
+ODD = (
+    *((2, 64, 8, 1), (2, 63, 5, 1), (3, 6, 4, 1), (4, 4, 8, 1), (7, 9, 12, 1), (16, 18, 13, 1), (1, 1, 3, 1)),
+    *((4, 64, 8, 2), (3, 61, 5, 2), (8, 9, 4, 2), (7, 18, 12, 2), (17, 15, 13, 2), (2, 3, 8, 2)),
+)
+"""Height, width, channels and stride, for every window of a 3x3 depthwise kernel."""
+ODD_CASES = [
+    Case(kernel, geometry, masked=masked)
+    for masked in (False, True)
+    for kernel, geometry in (
+        *((Kernel.DEPTHWISE_CONV2D, _square(*shape)) for shape in ODD),
+        *((Kernel.CONV2D, _square(*shape, 2, stem=True)) for shape in ((9, 33, 8), (17, 64, 5), (2, 3, 16))),
+    )
+]
+
+
+@pytest.mark.emulator
+def test_assembly_at_odd_shapes(tmp_path: Path) -> None:
+    """What no host runs: edges, tails of channels and columns, runs in both directions."""
+    assert len(run_bench(an500(), ODD_CASES, tmp_path, 60.0, lambda done, total: None)) == len(ODD_CASES)
+
+
 @pytest.mark.emulator
 def test_a_kernel_that_differs_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reference of this build gets a bit of the mask wrong."""

@@ -7,7 +7,7 @@
  * Memory plan of the arena (bytes; a buffer lives in operators [first, last)):
  *   offset   end  size  first  last  buffer
  *        0   920   920      0     1  stem.scratch
- *        0  1324  1324      1     2  block00.depthwise.scratch
+ *        0   396   396      1     2  block00.depthwise.scratch
  *        0   248   248      3     4  block00.pointwise2.scratch
  *        0    16    16      6    11  features
  *        0   144   144     12    18  block00.sum.gradient_from_pool
@@ -22,13 +22,13 @@
  *      288   306    18      2    18  block00.pointwise2.trained_input
  *      308   320    12      7    21  logits
  *      320   325     5      3    15  block00.pointwise2.output.mask
+ *      396   432    36      1     4  block00.depthwise.output
+ *      432   437     5      1    19  block00.depthwise.output.mask
  *      920   995    75      0     1  image
- *     1324  1360    36      0    21  stem.output
- *     1360  1396    36      1     4  block00.depthwise.output
- *     1396  1401     5      1    19  block00.depthwise.output.mask
+ *      996  1032    36      0    21  stem.output
  *
  *   order: size; alignment 4 bytes
- *   peak 1404 bytes, lower bound 1404 bytes, gap 0 bytes; optimal: equals the lower bound
+ *   peak 1032 bytes, lower bound 1032 bytes, gap 0 bytes; optimal: equals the lower bound
  */
 #include "trainer.h"
 
@@ -51,7 +51,7 @@ void trainer_profile_mark(uint32_t operator_index);
 #define TRAINER_MARK(index) ((void)0)
 #endif
 
-#define ARENA_BYTES 1404u
+#define ARENA_BYTES 1032u
 
 extern uint8_t trainer_arena[ARENA_BYTES];
 uint8_t trainer_arena[ARENA_BYTES] __attribute__((section(".arena"), aligned(16)));
@@ -133,21 +133,21 @@ static const tb_update_t block00_depthwise_weight_update = {
 
 /* Clamp masks are written only where a backward pass follows. */
 static void forward(int training) {
-  /* 0 stem: conv2d i8 5x5x3 (scale 0.00784314, zero 0) -> i8 3x3x4 (scale 0.05, zero -4), 3x3 stride 2, 972 MACs; path stem */
+  /* 0 stem: conv2d i8 5x5x3 (scale 0.00784314, zero 0) -> i8 3x3x4 (scale 0.05, zero -4), 3x3 stride 2, 972 MACs; path stem_s2 */
   TRAINER_MARK(0u);
-  tb_conv2d_stem_i8(&stem_geometry, (int8_t *)(trainer_arena + 920), &stem_weights, stem_bias, (int8_t *)(trainer_arena + 1324), 0, trainer_arena + 0);
-  /* 1 block00.depthwise: depthwise_conv2d i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x4 (scale 0.05, zero -4), 3x3 stride 1, 324 MACs; path 3x3_s1_image */
+  tb_conv2d_stem_s2_i8(&stem_geometry, (int8_t *)(trainer_arena + 920), &stem_weights, stem_bias, (int8_t *)(trainer_arena + 996), 0, trainer_arena + 0);
+  /* 1 block00.depthwise: depthwise_conv2d i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x4 (scale 0.05, zero -4), 3x3 stride 1, 324 MACs; path 3x3_s1_window6 */
   TRAINER_MARK(1u);
-  tb_depthwise_3x3_s1_image_i8(&block00_depthwise_geometry, (int8_t *)(trainer_arena + 1324), &block00_depthwise_weights, state.block00_depthwise_bias, (int8_t *)(trainer_arena + 1360), training ? (uint8_t *)(trainer_arena + 1396) : 0, trainer_arena + 0);
+  tb_depthwise_3x3_s1_window6_i8(&block00_depthwise_geometry, (int8_t *)(trainer_arena + 996), &block00_depthwise_weights, state.block00_depthwise_bias, (int8_t *)(trainer_arena + 396), training ? (uint8_t *)(trainer_arena + 432) : 0, trainer_arena + 0);
   /* 2 block00.pointwise2.select: select_channels i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x2 (scale 0.05, zero -4) */
   TRAINER_MARK(2u);
-  if (training) tb_select_channels_i8((int8_t *)(trainer_arena + 1360), block00_pointwise2_channels, (int8_t *)(trainer_arena + 288), 9u, 4u, 2u);
+  if (training) tb_select_channels_i8((int8_t *)(trainer_arena + 396), block00_pointwise2_channels, (int8_t *)(trainer_arena + 288), 9u, 4u, 2u);
   /* 3 block00.pointwise2: conv2d i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x4 (scale 0.05, zero -4), 1x1 stride 1, 144 MACs; path pointwise_split */
   TRAINER_MARK(3u);
-  tb_conv2d_pointwise_split_i8(&block00_pointwise2_geometry, (int8_t *)(trainer_arena + 1360), &block00_pointwise2_weights, state.block00_pointwise2_bias, (int8_t *)(trainer_arena + 248), training ? (uint8_t *)(trainer_arena + 320) : 0, trainer_arena + 0);
+  tb_conv2d_pointwise_split_i8(&block00_pointwise2_geometry, (int8_t *)(trainer_arena + 396), &block00_pointwise2_weights, state.block00_pointwise2_bias, (int8_t *)(trainer_arena + 248), training ? (uint8_t *)(trainer_arena + 320) : 0, trainer_arena + 0);
   /* 4 block00.residual: add i8 3x3x4 (scale 0.05, zero -4), i8 3x3x4 (scale 0.05, zero -4) -> i8 3x3x4 (scale 0.06, zero 1); path s22 */
   TRAINER_MARK(4u);
-  tb_add_s22_i8(&block00_residual_parameters, (int8_t *)(trainer_arena + 1324), (int8_t *)(trainer_arena + 248), (int8_t *)(trainer_arena + 248), training ? (uint8_t *)(trainer_arena + 160) : 0, 36u);
+  tb_add_s22_i8(&block00_residual_parameters, (int8_t *)(trainer_arena + 996), (int8_t *)(trainer_arena + 248), (int8_t *)(trainer_arena + 248), training ? (uint8_t *)(trainer_arena + 160) : 0, 36u);
   /* 5 pool: global_average_pool i8 3x3x4 (scale 0.06, zero 1) -> i8 4 (scale 0.06, zero 1) */
   TRAINER_MARK(5u);
   tb_global_average_pool_i8((int8_t *)(trainer_arena + 248), (int8_t *)(trainer_arena + 16), 9u, 4u, 1, 1, 477218588, 0);
@@ -165,7 +165,7 @@ const trainer_info_t *trainer_info(void) {
       .abi_version = TRAINER_ABI_VERSION,
       .network = "tiny",
       .scheme = "sparse",
-      .plan_digest = "1234c434febca75fd60c760a8563882313e1a85c96aa7255900946d4c72cba84",
+      .plan_digest = "4095f1eda1e4d462b81b7d8e89721a94aa0454081b994d0f7e63d5675a5db0cc",
       .input_height = 5u,
       .input_width = 5u,
       .input_channels = 3u,
@@ -245,13 +245,13 @@ float trainer_train_step(uint32_t label) {
   tb_conv2d_update_f32(&block00_pointwise2_trained_geometry, (float *)(trainer_arena + 0), (int8_t *)(trainer_arena + 288), &block00_pointwise2_trained_weights, &block00_pointwise2_weight_update, &step);
   /* 18 block00.depthwise.masked_scale: masked_scale f32 3x3x4, bit 3x3x4 -> f32 3x3x4; path general: 4 channels */
   TRAINER_MARK(18u);
-  tb_masked_scale_general_f32((float *)(trainer_arena + 144), (uint8_t *)(trainer_arena + 1396), block00_depthwise_gradient_scale, 9u, 4u);
+  tb_masked_scale_general_f32((float *)(trainer_arena + 144), (uint8_t *)(trainer_arena + 432), block00_depthwise_gradient_scale, 9u, 4u);
   /* 19 block00.depthwise.bias_update: bias_update f32 3x3x4 -> i32 4 */
   TRAINER_MARK(19u);
   tb_bias_update_f32((float *)(trainer_arena + 144), state.block00_depthwise_bias, &block00_depthwise_bias_update, &step, 9u, 4u, 1073741824, trainer_arena + 0);
   /* 20 block00.depthwise.weight_update: depthwise_conv2d_update f32 3x3x4, i8 3x3x4 (scale 0.05, zero -4) -> i8 2x3x3, u8 2x3x3, 3x3 stride 1, 162 MACs */
   TRAINER_MARK(20u);
-  tb_depthwise_conv2d_update_f32(&block00_depthwise_trained_geometry, (float *)(trainer_arena + 144), (int8_t *)(trainer_arena + 1324), &block00_depthwise_trained_weights, &block00_depthwise_weight_update, &step);
+  tb_depthwise_conv2d_update_f32(&block00_depthwise_trained_geometry, (float *)(trainer_arena + 144), (int8_t *)(trainer_arena + 996), &block00_depthwise_trained_weights, &block00_depthwise_weight_update, &step);
   TRAINER_MARK(21u);
   steps += 1u;
   return loss;
