@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -205,15 +206,22 @@ def _work(call: Callable[[Report], T], expected: tuple[type[Exception], ...], co
     raise_on((signal.SIGTERM,), lambda number: SystemExit(128 + number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def send(*message: object) -> None:
+        try:
+            connection.send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            sys.exit(128 + signal.SIGTERM)  # the run has ended, before it knew of us
+
     try:
-        connection.send(("value", call(lambda done, total: connection.send(("progress", done, total)))))
+        send("value", call(lambda done, total: send("progress", done, total)))
     except expected as error:
-        connection.send(("expected", error))
+        send("expected", error)
     except OSError as error:
         known = refusal(error)
-        connection.send(("unexpected", traceback.format_exc()) if known is None else ("expected", known))
+        send(*(("unexpected", traceback.format_exc()) if known is None else ("expected", known)))
     except Exception:  # noqa: BLE001 - sent to the parent, which raises it
-        connection.send(("unexpected", traceback.format_exc()))
+        send("unexpected", traceback.format_exc())
     connection.close()
 
 

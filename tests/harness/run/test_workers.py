@@ -12,6 +12,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
+import pytest
 
 from harness.errors import UsageError
 from harness.run.workers import Job, JobCrashed, JobDied, Report, run_jobs
@@ -90,6 +91,19 @@ def test_a_fork_server_that_is_killed_costs_one_job() -> None:
     assert isinstance(first.error, JobDied)
     assert str(first.error) == "1: the process that starts jobs died"
     assert second.unwrap() == 4
+
+
+@pytest.mark.parametrize("answer", ["report(1, 2)", "1 / 0", "5"])
+def test_a_job_that_nobody_hears_ends_in_silence(answer: str) -> None:
+    program = (
+        "from multiprocessing import Pipe\nfrom harness.run.workers import _work\n"
+        f"def call(report):\n    return {answer}\n"
+        "ours, theirs = Pipe()\nours.close()\n_work(call, (), theirs)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (143, "", "")
 
 
 def wait_for_pids(marker: Path) -> list[int]:
