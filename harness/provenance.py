@@ -42,7 +42,8 @@ def git_revision(root: Path = PROJECT_ROOT) -> tuple[str | None, bool | None]:
 def _git(root: Path, *arguments: str) -> str | None:
     try:
         completed = subprocess.run(
-            ["git", "-C", str(root), *arguments],
+            # A lock that we are killed with would stay in the user's repository.
+            ["git", "--no-optional-locks", "-C", str(root), *arguments],
             capture_output=True,
             text=True,
             timeout=_GIT_SECONDS,

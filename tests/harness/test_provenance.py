@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -27,6 +28,13 @@ def test_a_checkout_has_a_revision_and_knows_when_it_is_dirty(tmp_path: Path) ->
     assert dirty is False
     (tmp_path / "file").write_text("2")
     assert provenance.git_revision(tmp_path) == (revision, True)
+
+    # Nothing is written there: a lock that we are killed with would stay.
+    git("commit", "-qam", "two")
+    os.utime(tmp_path / "file", (1e9, 1e9))
+    index = (tmp_path / ".git" / "index").read_bytes()
+    assert provenance.git_revision(tmp_path)[1] is False
+    assert (tmp_path / ".git" / "index").read_bytes() == index
 
 
 def test_outside_a_checkout_there_is_no_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
