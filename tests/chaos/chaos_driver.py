@@ -169,6 +169,10 @@ def run_chaos(
         outcome.complete = outcome.code == 0 and set(documents) == set(reference)
         if outcome.code == 0 and not all(each.status == "done" for each in documents.values()):
             outcome.broken.append("exit code 0 with a cell that is not done")
+        done = {name for name, each in documents.items() if each.status == "done"}
+        if outcome.code == -signal.SIGTERM and done != set(reference):
+            # Python takes our handlers away when it has nothing left to do but to exit.
+            outcome.broken.append("ended by SIGTERM before all was done")
         if outcome.code != -signal.SIGKILL:
             outcome.broken += oracle.unfinished_files(out)
         room.grow()

@@ -83,7 +83,7 @@ def unnamed_failures(documents: Mapping[str, RunDocument], code: int, errors: st
             plain = reason and "\n" not in reason and "Traceback" not in reason
             if not plain or len(reason) > LONGEST_SENTENCE:
                 broken.append(f"{name} failed without a sentence: {reason!r}")
-    if code not in (0, 2, 143, -9):
+    if code not in (0, 2, 143, -9, -15):
         broken.append(f"trainbench ended with {code}")
     last = errors.strip().splitlines()[-1:] or [""]
     if code in (2, 143) and not last[0].startswith(("trainbench: ", " ")):

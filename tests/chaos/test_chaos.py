@@ -141,7 +141,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
         row["complete"] += outcome.complete
         row["bad line told"] += outcome.troubled
         row["cause named"] += bool(outcome.causes)
-        row["ended from outside"] += outcome.code in (-9, 143)
+        row["ended from outside"] += outcome.code in (-9, -15, 143)
         row["resumed"] += outcome.resumed
         row["broken"] += bool(outcome.broken)
     rows["all"] = sum(rows.values(), Counter())
