@@ -39,6 +39,12 @@ def git_revision(root: Path = PROJECT_ROOT) -> tuple[str | None, bool | None]:
     return commit, None if status is None else bool(status)
 
 
+@functools.cache
+def running_revision() -> tuple[str | None, bool | None]:
+    """`git_revision` as this process, or the one it is a fork of, first found it: of what it imported."""
+    return git_revision()
+
+
 def _git(root: Path, *arguments: str) -> str | None:
     try:
         completed = subprocess.run(

@@ -12,7 +12,7 @@ from harness.errors import MeasurementError
 from harness.firmware.build import Firmware
 from harness.measure.latency import MINIMUM_SAMPLES, tick_series
 from harness.measure.sram import Touched
-from harness.provenance import git_revision, host_description, package_versions, trainbench_version
+from harness.provenance import host_description, package_versions, running_revision, trainbench_version
 from harness.results import document
 from harness.results.document import Provenance, ReferenceFigure, RunDocument, Sections, Sram, TickSeries
 from harness.results.store import INPUTS_DIGEST
@@ -108,7 +108,7 @@ def make_provenance(
     plan_digest: str,
 ) -> Provenance:
     """Where the figures of a cell come from; `firmware` None: nothing was built."""
-    revision, dirty = git_revision()
+    revision, dirty = running_revision()
     return Provenance(
         started_at=started.isoformat(timespec="seconds"),
         duration_seconds=round(seconds, 3),

@@ -9,9 +9,9 @@ import skimage.data
 
 import harness.devices.qemu
 import harness.run.execute
-from harness.provenance import package_version, package_versions
+from harness.provenance import package_version, package_versions, running_revision
 
 __all__ = ["PIL", "harness", "numpy"]
 
-# scikit-image imports what it is asked for when it is asked; versions are kept.
-LOADED = (skimage.data.lfw_subset, package_versions(), package_version("pyocd"))
+# scikit-image imports what it is asked for when it is asked; versions and revision are kept.
+LOADED = (skimage.data.lfw_subset, package_versions(), package_version("pyocd"), running_revision())

@@ -7,6 +7,7 @@ to this process, the jobs end: each watches it, and their emulators end with the
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -26,12 +27,14 @@ from harness.ending import raise_on
 T = TypeVar("T")
 
 Report = Callable[[int, int], None]
-"""Called by a job as `report(done, total)`."""
+"""Called by a job as `report(done, total)`; not every call is heard."""
 
 PRELOADED = ("harness.run.preloaded", "harness.cli")
 """What the jobs import, once for all of them: what they do, and the main module of who started them."""
 _GATE_SECONDS = 0.5
 """How often a gate is asked again: other runs may have left."""
+_REPORT_SECONDS = 0.1
+"""How often a job tells its progress, but for the end: each time costs two processes a millisecond."""
 _GRACE_SECONDS = 5.0
 """How long an ended job may take to close its device before it is killed."""
 
@@ -213,8 +216,17 @@ def _work(call: Callable[[Report], T], expected: tuple[type[Exception], ...], co
         except (BrokenPipeError, ConnectionResetError):
             sys.exit(128 + signal.SIGTERM)  # the run has ended, before it knew of us
 
+    shown = -math.inf
+
+    def report(done: int, total: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if done == total or now - shown >= _REPORT_SECONDS:
+            shown = now
+            send("progress", done, total)
+
     try:
-        send("value", call(lambda done, total: send("progress", done, total)))
+        send("value", call(report))
     except expected as error:
         send("expected", error)
     except OSError as error:

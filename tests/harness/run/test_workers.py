@@ -24,6 +24,12 @@ def double(number: int, report: Report) -> int:
     return 2 * number
 
 
+def report_a_lot(report: Report) -> int:
+    for done in range(1, 2001):
+        report(done, 2000)
+    return 2000
+
+
 def fail(report: Report) -> int:
     raise UsageError("one sentence")
 
@@ -61,6 +67,16 @@ def test_every_job_yields_its_value_and_its_progress() -> None:
     )
     assert sorted(outcome.unwrap() for outcome in outcomes) == [0, 2, 4, 6, 8]
     assert sorted(progress) == sorted((str(number), done, 2) for number in range(5) for done in (1, 2))
+
+
+def test_a_hasty_job_is_heard_now_and_then_and_at_its_end() -> None:
+    heard: list[int] = []
+    job = Job("hasty", report_a_lot)
+    (outcome,) = run_jobs([job], (), on_progress=lambda job, done, total: heard.append(done))
+    assert outcome.unwrap() == 2000
+    assert heard == sorted(set(heard))
+    assert (heard[0], heard[-1]) == (1, 2000)
+    assert len(heard) < 200
 
 
 def test_a_failed_job_does_not_stop_the_others() -> None:
