@@ -14,9 +14,9 @@ def scheme_toml(scheme: Scheme, comments: Sequence[str] = ()) -> str:
     lines += [f"name = {_quoted(scheme.name)}", f"description = {_quoted(scheme.description)}"]
     lines += [f"selection = {_quoted(scheme.selection)}"]
     if scheme.network is not None:
-        lines += ["[network]", f"convolutions = {scheme.network[0]}"]
+        lines += ["", "[network]", f"convolutions = {scheme.network[0]}"]
         lines += [f"convolution_weights = {scheme.network[1]}"]
-    lines += ["[bias]", f"last = {scheme.bias_last}", "[weights]"]
+    lines += ["", "[bias]", f"last = {scheme.bias_last}", "", "[weights]"]
     lines += [f"{number} = {ratio!r}" for number, ratio in scheme.weights]
     return "\n".join(lines) + "\n"
 

@@ -110,8 +110,9 @@ def test_state_is_as_large_as_the_memory_floor_says(network: str) -> None:
 
 
 def test_published_schemes_name_their_network() -> None:
-    assert len(scheme_names(LIBRARY)) == 15
-    assert scheme_names(LIBRARY, [(42, 463_216)]) == [
+    published = [name for name in scheme_names(LIBRARY) if not name.startswith("searched-")]
+    assert len(published) == 15
+    assert [name for name in scheme_names(LIBRARY, [(42, 463_216)]) if name in published] == [
         "sparse-124kb",
         "sparse-148kb",
         "sparse-49kb",
