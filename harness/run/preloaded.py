@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy.ma
 import numpy.random
 import PIL.ImageFile
@@ -15,3 +17,6 @@ __all__ = ["PIL", "harness", "numpy"]
 
 # scikit-image imports what it is asked for when it is asked; versions and revision are kept.
 LOADED = (skimage.data.lfw_subset, package_versions(), package_version("pyocd"), running_revision())
+
+# A job runs the main module of who started it once more; with `python -m harness.cli` it is imported then.
+warnings.filterwarnings("ignore", message="'harness.cli' found in sys.modules", category=RuntimeWarning)
