@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from harness.bench.overhead import Overhead
-from harness.console import plain_table, stdout_console
+from harness.console import plain_table, print_whole, stdout_console
 
 COLUMNS = ("clock", "what", "seconds", "overhead")
 
@@ -48,7 +48,7 @@ def print_overhead(found: Overhead) -> None:
         table.add_row(what, f"{seconds:.3f}", f"{seconds / found.cell_seconds:.2%}")
     table.add_row("the cell", f"{found.cell_seconds:.3f}", "")
     console = stdout_console()
-    console.print(table)
+    print_whole(table)
     used = found.processor
     console.print(
         f"processor seconds: emulator executing {used.executing:.2f}, emulator otherwise {used.emulator:.2f},"

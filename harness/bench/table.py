@@ -8,7 +8,7 @@ import pandas as pd
 from rich.table import Table
 
 from harness.bench.run import Measured
-from harness.console import plain_table, stdout_console
+from harness.console import plain_table, print_whole
 
 COLUMNS = (
     *("kernel", "shape", "macs", "instructions", "per_mac"),
@@ -31,7 +31,7 @@ def bench_figures(measured: Sequence[Measured]) -> pd.DataFrame:
 
 def print_bench(measured: Sequence[Measured]) -> None:
     """On stdout."""
-    stdout_console().print(_table(measured))
+    print_whole(_table(measured))
 
 
 def _table(measured: Sequence[Measured]) -> Table:

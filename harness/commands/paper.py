@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from harness.console import plain_table, stdout_console
+from harness.console import plain_table, print_whole, stdout_console
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def print_lines(document: PaperDocument) -> None:
         table.add_row(*about, published, own, difference, kind)
     console = stdout_console()
     if done:
-        console.print(table)
+        print_whole(table)
     if document.reduced:
         console.print(document.reduced, markup=False, soft_wrap=True)
     for line in document.lines:

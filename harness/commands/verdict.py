@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.console import plain_table, stdout_console
+from harness.console import plain_table, print_whole, stdout_console
 
 if TYPE_CHECKING:
     from harness.results.document import RunDocument
@@ -44,7 +44,7 @@ def print_verdict(documents: Sequence[RunDocument]) -> None:
                 else "",
             )
     console = stdout_console()
-    console.print(table)
+    print_whole(table)
     for run in documents:
         if run.status == "not-run":
             reason = f"{run.method} on {run.target}, seed {run.seed}, was not run: {run.reason}"
