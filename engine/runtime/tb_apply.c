@@ -49,7 +49,7 @@ void tb_apply_i8(const tb_stream_t *stream, int8_t *weights, uint32_t index, uin
 /* Move whole groups of four biases by stochastic steps, up to one that a limit might keep: a step of 2^30 or more, or a bias of
  * `limit` or more. Returns how many groups are left. rate: a float, as its bits.
  * r0: biases; r1: gradients; r2: scales; r3: groups; r4: position; r11, r12: to nearest, towards minus infinity. */
-__attribute__((naked, noinline)) static uint32_t move_groups(int32_t *biases, const float *gradients, const float *scale,
+__attribute__((naked, noinline)) static uint32_t move_bias_groups(int32_t *biases, const float *gradients, const float *scale,
                                                              uint32_t groups, uint32_t position, uint32_t rate, int32_t limit) {
   __asm volatile(
       "push {r4-r11, lr}\n"
@@ -57,15 +57,7 @@ __attribute__((naked, noinline)) static uint32_t move_groups(int32_t *biases, co
       "vmov s3, r5\n"
       "movw r9, #0x352d\n movt r9, #0x7feb\n movw r10, #0xa68b\n movt r10, #0x846c\n"
       "vmrs r11, fpscr\n orr r12, r11, #0x800000\n"
-      "1: add r6, r4, #1\n add r7, r4, #2\n add r8, r4, #3\n"
-      "eor r5, r4, r4, lsr #16\n eor r6, r6, r6, lsr #16\n eor r7, r7, r7, lsr #16\n eor r8, r8, r8, lsr #16\n"
-      "add r4, #4\n"
-      "mul r5, r5, r9\n mul r6, r6, r9\n mul r7, r7, r9\n mul r8, r8, r9\n"
-      "eor r5, r5, r5, lsr #15\n eor r6, r6, r6, lsr #15\n eor r7, r7, r7, lsr #15\n eor r8, r8, r8, lsr #15\n"
-      "mul r5, r5, r10\n mul r6, r6, r10\n mul r7, r7, r10\n mul r8, r8, r10\n"
-      "eor r5, r5, r5, lsr #16\n eor r6, r6, r6, lsr #16\n eor r7, r7, r7, lsr #16\n eor r8, r8, r8, lsr #16\n"
-      "lsr r5, r5, #8\n lsr r6, r6, #8\n lsr r7, r7, #8\n lsr r8, r8, #8\n"
-      "vmov s4, s5, r5, r6\n vmov s6, s7, r7, r8\n"
+      "1:\n" TB_RANDOM_OF_FOUR
       "vldmia r1!, {s8-s11}\n vldmia r2!, {s12-s15}\n"
       "vcvt.f32.u32 s4, s4, #24\n vcvt.f32.u32 s5, s5, #24\n vcvt.f32.u32 s6, s6, #24\n vcvt.f32.u32 s7, s7, #24\n"
       "vmul.f32 s12, s12, s3\n vmul.f32 s13, s13, s3\n vmul.f32 s14, s14, s3\n vmul.f32 s15, s15, s3\n"
@@ -92,7 +84,7 @@ __attribute__((naked, noinline)) static uint32_t move_groups(int32_t *biases, co
 }
 #pragma GCC diagnostic pop
 #else
-static uint32_t move_groups(const int32_t *biases, const float *gradients, const float *scale, uint32_t groups,
+static uint32_t move_bias_groups(const int32_t *biases, const float *gradients, const float *scale, uint32_t groups,
                             uint32_t position, uint32_t rate, int32_t limit) {
   (void)biases, (void)gradients, (void)scale, (void)position, (void)rate, (void)limit;
   return groups;
@@ -115,7 +107,7 @@ void tb_apply_biases(const tb_stream_t *stream, int32_t *biases, float *gradient
   memcpy(&rate, &learning_rate, sizeof rate);
   for (uint32_t i = 0; i < count;) {
     const uint32_t groups = stochastic ? (count - i) / 4 : 0;
-    if (groups != 0) i += 4 * (groups - move_groups(biases + i, gradients + i, scale + i, groups, key + i, rate, limit));
+    if (groups != 0) i += 4 * (groups - move_bias_groups(biases + i, gradients + i, scale + i, groups, key + i, rate, limit));
     for (const uint32_t end = groups == 0 ? count : tb_minimum(count, i + 4); i < end; i++) {
       if (TB_DSP && gradients[i] == 0.0f) continue; /* as of a channel clamped everywhere: no rounding of 0 moves a bias */
       const float d = -((learning_rate * scale[i]) * gradients[i]);

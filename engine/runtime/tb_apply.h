@@ -26,6 +26,19 @@ TB_INLINE float tb_uniform(uint32_t position) {
   return (float)(tb_mixed(position) >> 8) * 5.9604644775390625e-8f; /* 2^-24 */
 }
 
+/* In assembly: 24 bits of tb_mixed(r4) to tb_mixed(r4 + 3) as integers in s4 to s7; r4 moves on by 4. r9, r10: the factors of
+ * tb_mixed; r5 to r8 are lost. */
+#define TB_RANDOM_OF_FOUR \
+  "add r6, r4, #1\n add r7, r4, #2\n add r8, r4, #3\n" \
+  "eor r5, r4, r4, lsr #16\n eor r6, r6, r6, lsr #16\n eor r7, r7, r7, lsr #16\n eor r8, r8, r8, lsr #16\n" \
+  "add r4, #4\n" \
+  "mul r5, r5, r9\n mul r6, r6, r9\n mul r7, r7, r9\n mul r8, r8, r9\n" \
+  "eor r5, r5, r5, lsr #15\n eor r6, r6, r6, lsr #15\n eor r7, r7, r7, lsr #15\n eor r8, r8, r8, lsr #15\n" \
+  "mul r5, r5, r10\n mul r6, r6, r10\n mul r7, r7, r10\n mul r8, r8, r10\n" \
+  "eor r5, r5, r5, lsr #16\n eor r6, r6, r6, lsr #16\n eor r7, r7, r7, lsr #16\n eor r8, r8, r8, lsr #16\n" \
+  "lsr r5, r5, #8\n lsr r6, r6, #8\n lsr r7, r7, #8\n lsr r8, r8, #8\n" \
+  "vmov s4, s5, r5, r6\n vmov s6, s7, r7, r8\n"
+
 tb_stream_t tb_open_stream(const tb_update_t *update, const tb_step_t *step);
 
 /* Move int8 weights index, index + stride, ... by -rates[i] * gradients[i], or what the update's rule makes of that; a rate

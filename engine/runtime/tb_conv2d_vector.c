@@ -269,19 +269,5 @@ static void conv2d(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *w
   }
 }
 
-#define KERNEL(name, pointwise, condition)                                                                             \
-  void name(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y,       \
-            uint8_t *mask, void *scratch) {                                                                            \
-    TB_EXPECT(condition);                                                                                              \
-    conv2d(conv, x, weights, bias, y, mask, scratch, pointwise);                                                       \
-  }
-KERNEL(tb_conv2d_pointwise_i8, 1, tb_is_pointwise(conv) && conv->in_channels % 4 == 0 && weights->channels == NULL)
-KERNEL(tb_conv2d_pointwise_8_i8, 1, tb_fits_channels(conv, weights, 8))
-KERNEL(tb_conv2d_pointwise_16_i8, 1, tb_fits_channels(conv, weights, 16))
-KERNEL(tb_conv2d_pointwise_24_i8, 1, tb_fits_channels(conv, weights, 24))
-KERNEL(tb_conv2d_pointwise_odd_i8, 1, tb_is_pointwise(conv) && weights->channels == NULL)
-KERNEL(tb_conv2d_pointwise_split_i8, 1, tb_is_pointwise(conv) && weights->channels != NULL)
-KERNEL(tb_conv2d_stem_i8, 0, tb_fits_stem(conv, weights))
-KERNEL(tb_conv2d_stem_s2_i8, 0, tb_fits_stem(conv, weights) && conv->stride == 2)
-KERNEL(tb_conv2d_general_i8, 0, 1)
+TB_CONV2D_ENTRIES
 #endif

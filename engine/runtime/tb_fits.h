@@ -45,4 +45,22 @@ static inline int tb_fits_add(const tb_add_t *add, uint32_t shift) {
   return add->shift == shift && add->multiplier_a < 1 << 23 && add->multiplier_b < 1 << 23;
 }
 
+/* The entry points of a static conv2d that is told whether it is pointwise, of plain C and of vectors. */
+#define TB_CONV2D_ENTRY(name, pointwise, condition) \
+  void name(const tb_conv_t *conv, const int8_t *x, const tb_weights_t *weights, const int32_t *bias, int8_t *y, \
+            uint8_t *mask, void *scratch) { \
+    TB_EXPECT(condition); \
+    conv2d(conv, x, weights, bias, y, mask, scratch, pointwise); \
+  }
+#define TB_CONV2D_ENTRIES \
+  TB_CONV2D_ENTRY(tb_conv2d_pointwise_i8, 1, tb_is_pointwise(conv) && conv->in_channels % 4 == 0 && weights->channels == NULL) \
+  TB_CONV2D_ENTRY(tb_conv2d_pointwise_8_i8, 1, tb_fits_channels(conv, weights, 8)) \
+  TB_CONV2D_ENTRY(tb_conv2d_pointwise_16_i8, 1, tb_fits_channels(conv, weights, 16)) \
+  TB_CONV2D_ENTRY(tb_conv2d_pointwise_24_i8, 1, tb_fits_channels(conv, weights, 24)) \
+  TB_CONV2D_ENTRY(tb_conv2d_pointwise_odd_i8, 1, tb_is_pointwise(conv) && weights->channels == NULL) \
+  TB_CONV2D_ENTRY(tb_conv2d_pointwise_split_i8, 1, tb_is_pointwise(conv) && weights->channels != NULL) \
+  TB_CONV2D_ENTRY(tb_conv2d_stem_i8, 0, tb_fits_stem(conv, weights)) \
+  TB_CONV2D_ENTRY(tb_conv2d_stem_s2_i8, 0, tb_fits_stem(conv, weights) && conv->stride == 2) \
+  TB_CONV2D_ENTRY(tb_conv2d_general_i8, 0, 1)
+
 #endif
