@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -32,7 +31,6 @@ from harness.targets import Target
 DIAGNOSIS_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
 _SHORTEST_WAIT = 0.1
-_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -76,11 +74,10 @@ class FarmBoard(BoardDevice):
         # No board of a rack file, whatever its place is called.
         self.board = ""
         self.name = f"{target.name} at place {held.place.name}"
-        exporters = ", ".join(sorted({resource.exporter for resource in held.place.resources}))
         self.versions = {
             **{key: value for key, value in self.versions.items() if key != "board"},
             "farm_place": held.place.name,
-            "farm_exporter": exporters,
+            "farm_exporter": held.place.exporters,
             "farm_probe": self._place_probe.serial_number,
         }
 
@@ -110,20 +107,14 @@ class FarmBoard(BoardDevice):
 
     def _ended(self, seconds: float) -> Diagnosis | None:
         """Whether the place was lost, or the way to its board ended."""
-        try:
-            self._held.check()
-        except FarmError as error:
-            return Diagnosis("exited", str(error))
-        until = Deadline.after(seconds)
-        while True:
-            why = self._place_probe.ended()
-            if why is None and self._place_line is not None:
-                why = self._place_line.ended()
-            if why is not None:
-                return Diagnosis("exited", f"the way to its board broke: {why}")
-            if until.expired:
-                return None
-            time.sleep(min(_POLL_SECONDS, until.remaining()))
+        why = self._held.gone(seconds, self._broken)
+        return None if why is None else Diagnosis("exited", why)
+
+    def _broken(self) -> str | None:
+        why = self._place_probe.ended()
+        if why is None and self._place_line is not None:
+            why = self._place_line.ended()
+        return None if why is None else f"the way to its board broke: {why}"
 
     def _disconnect(self) -> None:
         with self._replies_within(CLOSE_SECONDS):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from importlib.metadata import version
 
 from pyocd.core.exceptions import Error as PyocdError
@@ -20,8 +19,8 @@ from harness.farm.hold import Held
 from harness.farm.lines import connect, hung_up
 from harness.targets import Target
 
-_POLL_SECONDS = 0.02
 GDBRSP = "gdbrsp:"
+ENDED = "its emulator ended, or the machine that it runs on is gone"
 
 
 def open_place(target: Target, held: Held, deadline: Deadline, recover: bool = False) -> Device:
@@ -72,12 +71,11 @@ class FarmEmulator(EmulatedDevice):
         except BaseException:
             self.close()
             raise
-        exporters = ", ".join(sorted({resource.exporter for resource in held.place.resources}))
         self.versions = {
             "qemu": emulator,
             "pyocd": version("pyocd"),
             "farm_place": held.place.name,
-            "farm_exporter": exporters,
+            "farm_exporter": held.place.exporters,
             "farm_probe": split_dialect(address)[1],
         }
 
@@ -98,17 +96,8 @@ class FarmEmulator(EmulatedDevice):
 
     def _ended(self, seconds: float) -> Diagnosis | None:
         """Whether the other side has hung up, or the place was lost."""
-        try:
-            self._held.check()
-        except FarmError as error:
-            return Diagnosis("exited", str(error))
-        until = Deadline.after(seconds)
-        while True:
-            if hung_up(self._line):
-                return self._exited()
-            if until.expired:
-                return None
-            time.sleep(min(_POLL_SECONDS, until.remaining()))
+        why = self._held.gone(seconds, lambda: ENDED if hung_up(self._line) else None)
+        return None if why is None else Diagnosis("exited", why)
 
     def _exited(self) -> Diagnosis:
-        return Diagnosis("exited", "its emulator ended, or the machine that it runs on is gone")
+        return Diagnosis("exited", ENDED)

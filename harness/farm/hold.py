@@ -6,7 +6,8 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -32,6 +33,7 @@ COORDINATOR_VARIABLE = "LG_COORDINATOR"
 WAIT_SECONDS = 1800.0
 """How long a measurement waits for a place to come free."""
 _LONGEST_LINE = 1 << 22
+_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,17 @@ class Held:
             self._lost = event.message or event.event
         if self._lost is not None:
             raise FarmError(f"place {self.place.name} was lost: {self._lost}")
+
+    def gone(self, seconds: float, broken: Callable[[], str | None]) -> str | None:
+        """Why the board is out of reach: its place was lost, or what `broken` says within `seconds`."""
+        try:
+            self.check()
+        except FarmError as error:
+            return str(error)
+        until = Deadline.after(seconds)
+        while (why := broken()) is None and not until.expired:
+            time.sleep(min(_POLL_SECONDS, until.remaining()))
+        return why
 
     def release(self) -> None:
         """Give it back. FarmError where that cannot be known to have happened."""

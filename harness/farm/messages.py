@@ -46,6 +46,11 @@ class Place(Strict):
         """Name of the target that the board at the place is."""
         return self.tags.get("target")
 
+    @property
+    def exporters(self) -> str:
+        """Names of the machines that its resources are at."""
+        return ", ".join(sorted({resource.exporter for resource in self.resources}))
+
 
 class NewPlace(Strict):
     """A place to be made, if it is not there."""
